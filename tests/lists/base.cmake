@@ -1,0 +1,2 @@
+vmdeck_unit(base base)
+vmdeck_fuzz(wire agent_wire)
