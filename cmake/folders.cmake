@@ -9,6 +9,7 @@ function(vmdeck_folder folder)
   string(REPLACE "/" "_" name ${folder})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c
                                       ${CMAKE_SOURCE_DIR}/${folder}/*.S)
+  list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   vmdeck_headers(${folder})
   if(NOT sources)
     return()

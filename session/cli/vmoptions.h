@@ -1,0 +1,18 @@
+/* The options that shape a VM: the same for exec, bash and whatever else starts one. */
+#ifndef VMDECK_SESSION_CLI_VMOPTIONS_H
+#define VMDECK_SESSION_CLI_VMOPTIONS_H
+
+#include "session/cli/verb.h"
+
+/* Target: struct session_config. */
+extern const struct option_group vm_options;
+
+/* Fills in what the environment says where no option did (VMDECK_IMAGE, VMDECK_ACCEL). */
+struct session_config;
+int vm_options_environment(struct session_config *config, struct error *err);
+
+/* "NAME=VALUE" with a name a shell accepts: appended to the list. -EINVAL. */
+struct strv;
+int env_add(struct strv *list, const char *text, struct error *err);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * Life of a session host: it waits for "start" on the connection it was born with, brings the VM
+ * up, answers, serves whoever connects, and ends when the guest does, when it is told to, or,
+ * for a bound session, when that first connection closes.
+ *
+ * Ending goes through one path: host_stop() notes the reason and ends QEMU; when QEMU is gone
+ * (or never was) a zero timer runs host_finish(), from the loop and so from no callback of the
+ * things it frees. Only when the files are gone do the connections close: a client that sees the
+ * end of its connection knows that nothing is left.
+ */
+#include "session/host/host.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "session/host/peer.h"
+#include "session/host/vm.h"
+
+#define START_TIMEOUT_MS 120000
+#define CONSOLE_LINES    8
+
+static void host_finish(uv_timer_t *timer)
+{
+    struct host *host = timer->data;
+    if (host->state == HOST_ENDED)
+        return;
+    host->state = HOST_ENDED;
+    vm_clean(host);
+    peer_unlisten(host);
+    peer_close_all(host);
+    uv_close((uv_handle_t *)&host->start_timer, NULL);
+    uv_close((uv_handle_t *)&host->stop_timer, NULL);
+    uv_close((uv_handle_t *)&host->finish, NULL);
+    uv_close((uv_handle_t *)&host->sigterm, NULL);
+}
+
+/* Tells everybody how it ended, the last words of the console with it if it was not wanted. */
+static void host_say_ended(struct host *host)
+{
+    struct error *why = &host->reason, stopped = {0};
+    error_set(&stopped, ECANCELED, "the session was stopped");
+    if (host->starter != NULL) {
+        peer_reply(host->starter, host->start_id, NULL, why->code != 0 ? why : &stopped);
+        host->starter = NULL;
+    }
+    cJSON *event = cJSON_CreateObject();
+    cJSON_AddStringToObject(event, "event", "ended");
+    cJSON_AddNumberToObject(event, "code", why->code);
+    cJSON_AddStringToObject(event, "message", why->message);
+    if (why->code != 0 && host->qemu != NULL) {
+        CLEAN_BUF struct buf console = {0};
+        qemu_console(host->qemu, CONSOLE_LINES, &console);
+        if (buf_len(&console) > 0)
+            cJSON_AddStringToObject(event, "console", buf_string(&console));
+    }
+    peer_broadcast(host, event);
+}
+
+static void host_ended(struct host *host, const struct error *why)
+{
+    if (host->state == HOST_ENDED)
+        return;
+    if (host->state != HOST_STOPPING) {
+        host->reason = *why;
+        if (host->state == HOST_STARTING)
+            error_wrap(&host->reason, "the VM did not start");
+        host->state = HOST_STOPPING;
+    }
+    host_say_ended(host);
+    uv_timer_start(&host->finish, host_finish, 0, 0);
+}
+
+void host_stop(struct host *host, const struct error *why)
+{
+    if (host->state >= HOST_STOPPING)
+        return;
+    host->state = HOST_STOPPING;
+    if (why != NULL)
+        host->reason = *why;
+    if (host->qemu != NULL && qemu_pid(host->qemu) > 0)
+        qemu_stop(host->qemu); /* host_ended() follows */
+    else
+        host_ended(host, why);
+}
+
+static void host_ready(struct host *host)
+{
+    uv_timer_stop(&host->start_timer);
+    if (host->state != HOST_STARTING)
+        return;
+    host->state = HOST_RUNNING;
+    cJSON *reply = cJSON_CreateObject();
+    cJSON_AddStringToObject(reply, "session", host->id);
+    cJSON_AddStringToObject(reply, "accel", accel_name(&host->accel));
+    if (host->accel.first)
+        cJSON_AddStringToObject(reply, "notice", host->accel.reason);
+    if (host->starter != NULL)
+        peer_reply(host->starter, host->start_id, reply, NULL);
+    else
+        cJSON_Delete(reply);
+    host->starter = NULL;
+}
+
+static void host_start_timeout(uv_timer_t *timer)
+{
+    struct error why = {0};
+    error_set(&why, ETIMEDOUT, "the guest did not get ready within %d seconds",
+              START_TIMEOUT_MS / 1000);
+    host_stop(timer->data, &why);
+}
+
+void host_start(struct host *host)
+{
+    struct error err = {0};
+    host->state = HOST_STARTING;
+    int rc = vm_start(host, host_ready, host_ended, &err);
+    if (rc == 0)
+        rc = peer_listen(host, &err);
+    if (rc == 0)
+        uv_timer_start(&host->start_timer, host_start_timeout, START_TIMEOUT_MS, 0);
+    else
+        host_stop(host, &err);
+}
+
+static void host_signal(uv_signal_t *handle, int signum)
+{
+    struct error why = {0};
+    error_set(&why, EINTR, "the session host was ended by signal %d", signum);
+    host_stop(handle->data, &why);
+}
+
+static void host_init(struct host *host)
+{
+    session_config_init(&host->config);
+    host->image_hold = host->lock = host->listener_fd = -1;
+    uv_timer_init(&host->loop, &host->start_timer);
+    uv_timer_init(&host->loop, &host->stop_timer);
+    uv_timer_init(&host->loop, &host->finish);
+    uv_signal_init(&host->loop, &host->sigterm);
+    host->start_timer.data = host->stop_timer.data = host->finish.data = host->sigterm.data = host;
+    uv_signal_start(&host->sigterm, host_signal, SIGTERM);
+}
+
+/* Our parent goes on as soon as this process ends; the one that stays belongs to nobody. */
+static void host_detach(void)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        _exit(pid > 0 ? 0 : 1);
+    setsid();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    if (chdir("/") < 0)
+        _exit(1);
+}
+
+int host_main(int fd)
+{
+    host_detach();
+    CLEAN_FREE char *log = NULL;
+    if (path_xdg(PATH_STATE, "log", &log, NULL) == 0)
+        log_open(log, "host");
+    struct host *host = calloc(1, sizeof *host);
+    if (host == NULL || uv_loop_init(&host->loop) < 0)
+        return 1;
+    host_init(host);
+    struct error err = {0};
+    if (peer_add(host, fd, true, &err) < 0) {
+        log_warn(LOG_HOST, "%s", err.message);
+        return 1;
+    }
+    uv_run(&host->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&host->loop);
+    session_config_free(&host->config);
+    free(host);
+    return 0;
+}

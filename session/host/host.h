@@ -1,0 +1,55 @@
+/*
+ * The session host: one process that owns one VM and everything it can reach. This header is
+ * for session/host/ itself; the rest of the program only knows host_main().
+ */
+#ifndef VMDECK_SESSION_HOST_HOST_H
+#define VMDECK_SESSION_HOST_HOST_H
+
+#include <uv.h>
+
+#include "base/error.h"
+#include "session/protocol/config.h"
+#include "vm/accel.h"
+#include "vm/guest.h"
+#include "vm/image/image.h"
+#include "vm/qemu.h"
+
+#define HOST_ID_SIZE 9
+
+enum host_state { HOST_WAITING, HOST_STARTING, HOST_RUNNING, HOST_STOPPING, HOST_ENDED };
+
+struct peer;
+
+struct host {
+    uv_loop_t loop;
+    enum host_state state;
+    char id[HOST_ID_SIZE];
+    struct session_config config;
+    struct image image;
+    int image_hold;
+    struct accel accel;
+    char *directory; /* of this session: overlay, lock */
+    int lock;        /* held while we live: whoever can take it may clean up */
+    char *socket_path;
+    uv_poll_t listener;
+    int listener_fd;
+    struct qemu *qemu;
+    struct guest *guest;
+    uv_timer_t start_timer, stop_timer, finish;
+    uv_signal_t sigterm;
+    struct error reason; /* why the session ended; code 0: it was asked to */
+    struct peer *peers;
+    struct peer *starter; /* waits for the answer to "start" */
+    uint32_t start_id;
+};
+
+/* Runs a session host on the connection `fd`; returns the process's exit status. */
+int host_main(int fd);
+
+/* Begins the session; the answer goes to host->starter, sooner or later. */
+void host_start(struct host *host);
+
+/* Ends the session: VM, files, connections. `why` may be NULL: it was asked for. */
+void host_stop(struct host *host, const struct error *why);
+
+#endif

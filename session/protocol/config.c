@@ -1,0 +1,124 @@
+/* The table of fields, and its two readings. A member that no row names is an error: a client
+ * that asks for something this host does not know must not believe that it got it. */
+#include "session/protocol/config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/protocol/json.h"
+
+enum field_type { FIELD_TEXT, FIELD_NUMBER, FIELD_LIST, FIELD_BOOL };
+
+static const struct field {
+    const char *name;
+    enum field_type type;
+    size_t offset;
+} fields[] = {
+    {"image", FIELD_TEXT, offsetof(struct session_config, image)},
+    {"name", FIELD_TEXT, offsetof(struct session_config, name)},
+    {"accel", FIELD_TEXT, offsetof(struct session_config, accel)},
+    {"command", FIELD_TEXT, offsetof(struct session_config, command)},
+    {"memory", FIELD_NUMBER, offsetof(struct session_config, memory)},
+    {"cpus", FIELD_NUMBER, offsetof(struct session_config, cpus)},
+    {"rootfs_size", FIELD_NUMBER, offsetof(struct session_config, rootfs_size)},
+    {"env", FIELD_LIST, offsetof(struct session_config, env)},
+    {"bound", FIELD_BOOL, offsetof(struct session_config, bound)},
+};
+#define FIELDS (sizeof fields / sizeof fields[0])
+
+void session_config_init(struct session_config *config)
+{
+    *config = (struct session_config){.memory = 512ull << 20, .cpus = 1, .rootfs_size = 4ull << 30};
+}
+
+static void *field_at(const struct session_config *config, const struct field *field)
+{
+    return (char *)config + field->offset;
+}
+
+void session_config_free(struct session_config *config)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        void *at = field_at(config, &fields[i]);
+        if (fields[i].type == FIELD_TEXT)
+            free(*(char **)at);
+        else if (fields[i].type == FIELD_LIST)
+            strv_free(at);
+    }
+    *config = (struct session_config){0};
+}
+
+cJSON *session_config_json(const struct session_config *config)
+{
+    cJSON *json = cJSON_CreateObject();
+    for (size_t i = 0; i < FIELDS; i++) {
+        const void *at = field_at(config, &fields[i]);
+        const char *name = fields[i].name;
+        switch (fields[i].type) {
+        case FIELD_TEXT:
+            if (*(char *const *)at != NULL)
+                cJSON_AddStringToObject(json, name, *(char *const *)at);
+            break;
+        case FIELD_NUMBER:
+            cJSON_AddNumberToObject(json, name, (double)*(const uint64_t *)at);
+            break;
+        case FIELD_LIST:
+            json_add_strings(json, name, at);
+            break;
+        case FIELD_BOOL:
+            cJSON_AddBoolToObject(json, name, *(const bool *)at);
+            break;
+        }
+    }
+    return json;
+}
+
+static int field_parse(const struct field *field, const cJSON *item, void *at)
+{
+    switch (field->type) {
+    case FIELD_TEXT:
+        if (!cJSON_IsString(item))
+            return -EINVAL;
+        free(*(char **)at);
+        *(char **)at = strdup(item->valuestring);
+        return *(char **)at != NULL ? 0 : -ENOMEM;
+    case FIELD_NUMBER:
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble > 9e15)
+            return -EINVAL;
+        *(uint64_t *)at = (uint64_t)item->valuedouble;
+        return 0;
+    case FIELD_LIST:
+        for (const cJSON *entry = item->child; entry != NULL; entry = entry->next)
+            if (!cJSON_IsString(entry) || strv_add(at, entry->valuestring) < 0)
+                return -EINVAL;
+        return cJSON_IsArray(item) ? 0 : -EINVAL;
+    case FIELD_BOOL:
+        *(bool *)at = cJSON_IsTrue(item);
+        return cJSON_IsBool(item) ? 0 : -EINVAL;
+    }
+    return -EINVAL;
+}
+
+int session_config_parse(const cJSON *json, struct session_config *config, struct error *err)
+{
+    const cJSON *item;
+    if (!cJSON_IsObject(json))
+        return error_set(err, EINVAL, "session configuration: not an object");
+    cJSON_ArrayForEach(item, json)
+    {
+        size_t i = 0;
+        while (i < FIELDS && strcmp(fields[i].name, item->string) != 0)
+            i++;
+        if (i == FIELDS)
+            return error_set(err, EINVAL, "session configuration: unknown member '%.40s'",
+                             item->string);
+        int rc = field_parse(&fields[i], item, field_at(config, &fields[i]));
+        if (rc < 0)
+            return error_set(err, -rc, "session configuration: bad value for '%s'", item->string);
+    }
+    if (config->cpus < 1 || config->cpus > CONFIG_CPUS_MAX)
+        return error_set(err, EINVAL, "session configuration: 1 to %d CPUs", CONFIG_CPUS_MAX);
+    return 0;
+}

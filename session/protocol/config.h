@@ -1,0 +1,40 @@
+/*
+ * A session's configuration: what the command line (or the dashboard's form) says, and the host
+ * carries out. It travels as the "session" object of the "start" request; one row of a table per
+ * field says how. Strings are owned by the structure.
+ */
+#ifndef VMDECK_SESSION_PROTOCOL_CONFIG_H
+#define VMDECK_SESSION_PROTOCOL_CONFIG_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define CONFIG_CPUS_MAX 64
+
+struct session_config {
+    char *image;     /* selector; NULL: the default image */
+    char *name;      /* NULL: none */
+    char *accel;     /* auto, kvm, tcg; NULL: auto */
+    char *command;   /* for the user's eye: what runs in it */
+    uint64_t memory; /* bytes */
+    uint64_t cpus;
+    uint64_t rootfs_size; /* bytes; the disk is as large as this or the image, whichever is more */
+    struct strv env;      /* NAME=VALUE for every command */
+    bool bound;           /* the session ends with the connection that started it */
+};
+
+/* 512 MiB, one CPU, a disk of 4 GiB. */
+void session_config_init(struct session_config *config);
+void session_config_free(struct session_config *config);
+#define CLEAN_SESSION_CONFIG __attribute__((cleanup(session_config_free)))
+
+cJSON *session_config_json(const struct session_config *config);
+
+/* Into an initialised config. -EINVAL names the member that is wrong or unknown. */
+int session_config_parse(const cJSON *json, struct session_config *config, struct error *err);
+
+#endif

@@ -1,0 +1,1 @@
+vmdeck_unit(vm vm)

@@ -1,0 +1,80 @@
+/*
+ * The host's end of agent/wire.h: the handshake with the agent, and commands in the guest.
+ * Everything on the loop's thread. What the agent sends is hostile: a frame that breaks the
+ * protocol (or the credit) ends the conversation through `ended` with EPROTO.
+ */
+#ifndef VMDECK_VM_GUEST_H
+#define VMDECK_VM_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "agent/wire.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct guest;
+struct guest_command;
+
+struct guest_events {
+    void (*ready)(void *context); /* hello and configure are done: commands may start */
+    void (*ended)(void *context, const struct error *why); /* then only guest_close() is left */
+};
+
+struct guest_settings {
+    const char *hostname;
+    const struct strv *env; /* NAME=VALUE, for every command */
+};
+
+/* Takes fd (the port's host end) over. The settings are copied. */
+int guest_open(struct guest **out, uv_loop_t *loop, int fd, const struct guest_settings *settings,
+               const struct guest_events *events, void *context, struct error *err);
+
+struct guest_spawn {
+    const struct strv *argv, *env; /* env may be NULL */
+    const char *cwd, *user;        /* NULL: the agent's default */
+    bool tty;
+    uint16_t rows, columns;
+    bool no_stdin;
+};
+
+struct guest_command_events {
+    void (*spawned)(void *context, uint32_t pid);
+    /* Could not be started: errno of the guest, the stage, the agent's words. The end. */
+    void (*failed)(void *context, uint32_t code, enum wire_stage stage, const char *text);
+    /* Output, within the credit that was given. `last`: this channel has ended. */
+    void (*output)(void *context, unsigned channel, const uint8_t *data, uint32_t size, bool last);
+    /* The guest took `bytes` of input: that much more may be sent. */
+    void (*accepted)(void *context, uint32_t bytes);
+    void (*exited)(void *context, uint32_t code, uint32_t signal); /* the end */
+};
+
+/*
+ * Starts a command. Input may be sent at once, up to WIRE_WINDOW bytes. -EMSGSIZE if it is larger
+ * than a frame may be, -EAGAIN beyond WIRE_STREAMS_MAX. After failed or exited (or the guest's
+ * `ended`) the command is gone and must not be used.
+ */
+int guest_spawn(struct guest *guest, const struct guest_spawn *spawn,
+                const struct guest_command_events *events, void *context,
+                struct guest_command **out, struct error *err);
+
+/* -ENOBUFS (nothing sent) beyond the credit, -EPIPE after `last`. size at most WIRE_DATA_MAX. */
+int guest_input(struct guest_command *command, const void *data, uint32_t size, bool last);
+
+/* The owner got rid of `bytes` of output of this channel. */
+void guest_consumed(struct guest_command *command, unsigned channel, uint32_t bytes);
+
+void guest_resize(struct guest_command *command, uint16_t rows, uint16_t columns);
+void guest_signal(struct guest_command *command, uint32_t signal);
+
+/* Nobody wants it any more: it is ended in the guest; no callback comes. */
+void guest_abandon(struct guest_command *command);
+
+/* Asks the guest to end its processes, sync and power off. QEMU's end is the answer. */
+void guest_shutdown(struct guest *guest);
+
+/* Forgets the commands. Not from within a callback. NULL is fine. */
+void guest_close(struct guest *guest);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * One QEMU process: its command line, its confinement, its end. Everything on the loop's thread.
+ */
+#ifndef VMDECK_VM_QEMU_H
+#define VMDECK_VM_QEMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "vm/qmp.h"
+
+struct qemu_config {
+    const char *binary;                 /* path of qemu-system-x86_64 */
+    const char *name;                   /* of the process, shown by ps */
+    const char *kernel, *initrd, *disk; /* disk: a qcow2 file that is ours to write */
+    uint64_t memory;                    /* bytes */
+    unsigned cpus;
+    bool kvm;
+};
+
+struct qemu_events {
+    /*
+     * QEMU has ended; *why says how, in one line (code ENOENT…EIO; ESHUTDOWN when the guest
+     * powered off or qemu_stop() was called). Then only qemu_close() is left.
+     */
+    void (*ended)(void *context, const struct error *why);
+    void (*event)(void *context, const char *name, const cJSON *data); /* QMP events */
+};
+
+struct qemu;
+
+/* Finds the emulator. -ENOENT with what to install. The caller frees *path. */
+int qemu_find(const char *arch, char **path, struct error *err);
+
+int qemu_start(struct qemu **out, uv_loop_t *loop, const struct qemu_config *config,
+               const struct qemu_events *events, void *context, struct error *err);
+
+/* The descriptor of the agent's port; the caller owns it from now on. Once only. */
+int qemu_take_port(struct qemu *qemu);
+
+struct qmp *qemu_qmp(struct qemu *qemu);
+pid_t qemu_pid(const struct qemu *qemu);
+
+/* The last lines of the serial console, for an error message. */
+void qemu_console(const struct qemu *qemu, size_t lines, struct buf *out);
+
+/* SIGTERM, and SIGKILL if it is not gone QEMU_GRACE_MS later; `ended` comes. */
+#define QEMU_GRACE_MS 2000
+void qemu_stop(struct qemu *qemu);
+
+/* Kills what is left, without callbacks; the process has been reaped on return. NULL is fine. */
+void qemu_close(struct qemu *qemu);
+
+#endif
