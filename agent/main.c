@@ -1,4 +1,40 @@
+/*
+ * The guest's PID 1: makes the system, serves the host until it has had enough, powers off. Its
+ * files: init, modules, uevent (the boot), power (the end), engine and port (the protocol),
+ * configure, request, spawn, users, environment, pty (starting commands), stream, output, input
+ * (running them).
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/console.h"
+#include "agent/engine.h"
+#include "agent/init.h"
+
+#define FILES_MAX 65536 /* three for each command, and those of commands that left processes */
+
 int main(void)
 {
-    return 0;
+    const char *why = "";
+    struct rlimit files = {FILES_MAX, FILES_MAX};
+    if (getpid() != 1) {
+        fputs("vmdeck-agent: this is the first process of a vmdeck VM, not a command\n", stderr);
+        return 1;
+    }
+    umask(022);
+    setrlimit(RLIMIT_NOFILE, &files);
+    int port = init_system(&why);
+    if (port < 0) {
+        console_log("%s: %s", why, strerror(-port));
+        init_power_off();
+    }
+    int end = engine_run(port, init_finish);
+    if (end == ENGINE_SHUTDOWN)
+        init_shutdown();
+    if (end < 0)
+        console_log("the conversation with the host broke off: %s", strerror(-end));
+    init_power_off();
 }

@@ -5,8 +5,11 @@
  * Order. The host sends HELLO; the agent answers with a HELLO that repeats the version and the
  * epoch once the root file system is mounted. Until it has seen a HELLO with its own epoch the
  * host drops every byte, because a port that is reconnected (a restored VM) can still carry bytes
- * of an earlier connection. Then CONFIGURE/CONFIGURED, then commands. A later HELLO with another
- * epoch starts over: commands and their credit stay as they are.
+ * of an earlier connection. Then CONFIGURE/CONFIGURED, then commands. An empty CONFIGURE is
+ * answered once the modules that no first command needs are loaded as well: what a template waits
+ * for. An environment in a CONFIGURE replaces the one before. A later HELLO with another epoch
+ * starts over: commands and their credit stay as they are, and a frame of which an earlier
+ * connection got only a part comes whole. A later HELLO with the same epoch is only answered.
  *
  * Commands. SPAWN names a new stream id (the host's choice, not 0, not in use). The agent answers
  * SPAWNED or FAILED; after FAILED the id is free. Data flows in DATA frames, whose flags name one

@@ -30,12 +30,11 @@ struct conn_events {
 
 /* Takes the descriptor over, also when it fails. */
 int conn_open(struct conn **out, uv_loop_t *loop, int fd, const struct frame_rules *rules,
-              size_t queue_max, const struct conn_events *events, void *context,
-              struct error *err);
+              size_t queue_max, const struct conn_events *events, void *context, struct error *err);
 
 /* Sends a frame. Failures come back through `ended`, later. */
-void conn_send(struct conn *conn, uint8_t type, uint8_t flags, uint32_t stream,
-               const void *payload, uint32_t length);
+void conn_send(struct conn *conn, uint8_t type, uint8_t flags, uint32_t stream, const void *payload,
+               uint32_t length);
 
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *conn);

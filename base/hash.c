@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/str.h"
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
@@ -20,7 +19,7 @@
 #define mbedtls_sha256_finish mbedtls_sha256_finish_ret
 #endif
 
-#define HASH_CHUNK (1u << 20)
+#define HASH_CHUNK (64u << 10)
 
 struct hash {
     mbedtls_sha256_context context;
@@ -63,8 +62,8 @@ int hash_memory(const void *data, size_t size, char hex[HASH_HEX_SIZE], struct e
 
 int hash_fd(int fd, const volatile int *cancel, char hex[HASH_HEX_SIZE], struct error *err)
 {
-    CLEAN_FREE uint8_t *chunk = malloc(HASH_CHUNK);
-    struct hash *hash = chunk != NULL ? hash_start() : NULL;
+    uint8_t chunk[HASH_CHUNK];
+    struct hash *hash = hash_start();
     if (hash == NULL)
         return error_set(err, ENOMEM, "out of memory");
     int rc = 0;

@@ -74,6 +74,8 @@ static bool tail_clean(const uint8_t *line, size_t len, struct buf *out)
         if (line[i] == 0x1b && i + 1 < len && line[i + 1] == '[') {
             for (i += 2; i < len && (line[i] < 0x40 || line[i] > 0x7e); i++)
                 continue;
+        } else if (line[i] == 0x1b && i + 1 < len) {
+            i++; /* a two-byte escape, as SeaBIOS prints */
         } else if (line[i] >= ' ' && line[i] < 0x7f) {
             visible = visible || line[i] != ' ';
             buf_append(out, line + i, 1);

@@ -84,8 +84,8 @@ void exec_capture_print(struct exec_capture *capture)
     }
     if (capture->truncated)
         cJSON_AddTrueToObject(object, "truncated");
-    double microseconds = (double)((uv_hrtime() - capture->began) / 1000);
-    cJSON_AddNumberToObject(object, "duration", microseconds / 1e6);
+    uint64_t microseconds = (uv_hrtime() - capture->began) / 1000;
+    cJSON_AddNumberToObject(object, "duration", (double)microseconds / 1e6);
     char *line = cJSON_PrintUnformatted(object);
     if (line != NULL)
         puts(line);

@@ -44,6 +44,7 @@ struct exec_run {
     struct output out[3]; /* [1] and [2] */
     struct watch *input;
     bool input_open;
+    bool raw;                    /* our terminal is in raw mode: its Ctrl-] is ours */
     struct exec_capture capture; /* --json */
     uv_signal_t signals[SIGNALS];
     uv_timer_t timeout;
@@ -186,7 +187,7 @@ static void on_input(void *context)
     ssize_t got = read(STDIN_FILENO, data, room < sizeof data ? room : sizeof data);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got > 0 && run->options->tty && memchr(data, DETACH_KEY, (size_t)got) != NULL) {
+    if (got > 0 && run->raw && memchr(data, DETACH_KEY, (size_t)got) != NULL) {
         run_status(run, 130);
         run_end(run);
         return;
@@ -204,8 +205,8 @@ static void on_client_event(void *context, const char *name, const cJSON *event)
     if (strcmp(name, "ended") != 0)
         return;
     const char *message = json_string(event, "message"), *console = json_string(event, "console");
-    if (run->ending && run->error.code == 0)
-        return; /* as asked */
+    if (run->ending || run->error.code != 0)
+        return; /* as asked, or there is a reason already */
     error_set(&run->error, EIO, "%s", message != NULL ? message : "the session ended");
     if (console != NULL && run->console == NULL)
         run->console = strdup(console);
@@ -323,9 +324,8 @@ static int run_open(struct exec_run *run, const struct session_config *config, s
     }
     if (options->timeout > 0)
         uv_timer_start(&run->timeout, on_timeout, options->timeout * 1000, 0);
-    if (options->tty && isatty(STDIN_FILENO))
-        rc = tty_raw(err);
-    return rc;
+    run->raw = options->tty && isatty(STDIN_FILENO);
+    return run->raw ? tty_raw(err) : 0;
 }
 
 /* The process ends next; what the loop still holds is let go with it. */

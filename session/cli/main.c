@@ -28,7 +28,7 @@ static void main_standard_descriptors(void)
 static void main_help(void)
 {
     printf("Usage: vmdeck VERB [OPTIONS]\n\n"
-           "Runs disposable Linux micro-VMs whose network, files and secrets the host mediates.\n\n"
+           "Runs commands in disposable Linux micro-VMs.\n\n"
            "Verbs:\n");
     for (size_t i = 0; verbs[i] != NULL; i++)
         printf("  %-12s%s\n", verbs[i]->name, verbs[i]->summary);

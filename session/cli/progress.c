@@ -13,7 +13,7 @@
 
 #define BAR_WIDTH 30
 
-static volatile int cancelled; /* an int that a handler sets: image_build.cancel */
+static volatile int cancelled; /* by a signal: image_build.cancel */
 
 struct progress {
     bool terminal;
@@ -49,7 +49,7 @@ static void progress_show(void *context, unsigned per_mille, const char *step)
 int progress_build_default(char id[IMAGE_ID_SIZE], struct error *err)
 {
     struct progress progress = {.terminal = isatty(STDERR_FILENO), .shown = 1001};
-    const struct image_build build = {progress_show, &progress, (const int *)&cancelled};
+    const struct image_build build = {progress_show, &progress, &cancelled};
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = progress_cancel}, old[3];
     for (size_t i = 0; i < 3; i++)

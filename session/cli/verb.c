@@ -90,6 +90,29 @@ int verb_parse(const struct verb *verb, void *const targets[], char **args, char
     return 0;
 }
 
+int verb_words(const struct verb *verb, void *const targets[], char **args, char ***command,
+               struct error *err)
+{
+    char **words = args;
+    *command = NULL;
+    while (*args != NULL) {
+        char **rest;
+        int rc = verb_parse(verb, targets, args, &rest, err);
+        if (rc != 0)
+            return rc;
+        if (rest > args && strcmp(rest[-1], "--") == 0) {
+            *command = rest;
+            break;
+        }
+        if (*rest == NULL)
+            break;
+        *words++ = *rest;
+        args = rest + 1;
+    }
+    *words = NULL;
+    return 0;
+}
+
 static void option_help(const struct option *o)
 {
     char left[80];

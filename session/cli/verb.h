@@ -59,6 +59,13 @@ extern const struct verb verb_exec, verb_image;
 int verb_parse(const struct verb *verb, void *const targets[], char **args, char ***rest,
                struct error *err);
 
+/*
+ * Like verb_parse for verbs whose options may stand behind their words: `args` is compacted to the
+ * words, NULL-terminated; *command points behind "--", or is NULL without one.
+ */
+int verb_words(const struct verb *verb, void *const targets[], char **args, char ***command,
+               struct error *err);
+
 /* Usage and options of the verb on stdout. */
 void verb_help(const struct verb *verb);
 

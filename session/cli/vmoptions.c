@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "session/protocol/config.h"
 
 #define NAME_MAX_LEN  63
@@ -26,7 +27,13 @@ static int set_image(void *target, const char *value, struct error *err)
     struct session_config *config = target;
     if (*value == '\0')
         return error_set(err, EINVAL, "--image: an empty name");
-    return set_text(&config->image, value, err);
+    if (value[0] == '/' || strchr(value, '/') == NULL)
+        return set_text(&config->image, value, err);
+    /* a directory: the session host works elsewhere */
+    CLEAN_FREE char *here = getcwd(NULL, 0);
+    CLEAN_FREE char *path = here != NULL ? str_printf("%s/%s", here, value) : NULL;
+    return path != NULL ? set_text(&config->image, path, err)
+                        : error_system(err, errno, "--image '%.200s'", value);
 }
 
 static int set_accel(void *target, const char *value, struct error *err)
@@ -42,7 +49,10 @@ static int set_accel(void *target, const char *value, struct error *err)
 static int set_memory(void *target, const char *value, struct error *err)
 {
     struct session_config *config = target;
-    return str_size(value, "--memory", &config->memory, err);
+    int rc = str_size(value, "--memory", &config->memory, err);
+    if (rc == 0 && (config->memory < CONFIG_MEMORY_MIN || config->memory > CONFIG_MEMORY_MAX))
+        return error_set(err, EINVAL, "--memory '%.40s': not from 128M to 4T", value);
+    return rc;
 }
 
 static int set_cpus(void *target, const char *value, struct error *err)
@@ -54,7 +64,10 @@ static int set_cpus(void *target, const char *value, struct error *err)
 static int set_rootfs_size(void *target, const char *value, struct error *err)
 {
     struct session_config *config = target;
-    return str_size(value, "--rootfs-size", &config->rootfs_size, err);
+    int rc = str_size(value, "--rootfs-size", &config->rootfs_size, err);
+    if (rc == 0 && config->rootfs_size > CONFIG_DISK_MAX)
+        return error_set(err, EINVAL, "--rootfs-size '%.40s': 4T at most", value);
+    return rc;
 }
 
 static int set_name(void *target, const char *value, struct error *err)
@@ -107,7 +120,7 @@ int vm_options_environment(struct session_config *config, struct error *err)
     const char *image = getenv("VMDECK_IMAGE"), *accel = getenv("VMDECK_ACCEL");
     int rc = 0;
     if (config->image == NULL && image != NULL && *image != '\0')
-        rc = set_text(&config->image, image, err);
+        rc = set_image(config, image, err);
     if (rc == 0 && config->accel == NULL && accel != NULL && *accel != '\0')
         rc = set_accel(config, accel, err);
     return rc < 0 ? error_wrap(err, "from the environment") : 0;

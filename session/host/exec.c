@@ -15,6 +15,7 @@ struct relay {
     struct peer *peer;
     uint32_t stream;
     struct guest_command *command;
+    char *program, *cwd;             /* for messages */
     uint32_t owed[CONTROL_CHANNELS]; /* sent to the client, not yet consumed */
 };
 
@@ -26,6 +27,8 @@ static struct relay *relay_find(struct peer *peer, uint64_t stream)
 static void relay_free(struct relay *relay)
 {
     relay->peer->relays[relay->stream - 1] = NULL;
+    free(relay->program);
+    free(relay->cwd);
     free(relay);
 }
 
@@ -57,12 +60,22 @@ static void relay_end_failed(struct relay *relay, int status, const char *messag
 /* What a shell would exit with (POSIX 2.8.2): 127 not found, 126 found but not runnable. */
 static void relay_failed(void *context, uint32_t code, enum wire_stage stage, const char *text)
 {
-    int status = 125;
-    if (stage == WIRE_STAGE_EXEC)
-        status = code == ENOENT || code == ENOTDIR ? 127 : 126;
-    else if (stage == WIRE_STAGE_CWD || stage == WIRE_STAGE_USER)
-        status = 126;
-    relay_end_failed(context, status, text);
+    struct relay *relay = context;
+    struct error why = {0};
+    bool missing = code == ENOENT || code == ENOTDIR;
+    int status = 126;
+    if (stage == WIRE_STAGE_EXEC && missing) {
+        status = 127;
+        error_set(&why, ENOENT, "%s: command not found in the guest", relay->program);
+    } else if (stage == WIRE_STAGE_EXEC) {
+        error_system(&why, (int)code, "%s: cannot be run in the guest", relay->program);
+    } else if (stage == WIRE_STAGE_CWD) {
+        error_system(&why, (int)code, "%s: not usable as directory in the guest", relay->cwd);
+    } else {
+        status = stage == WIRE_STAGE_USER ? 126 : 125;
+        error_system(&why, (int)code, "%s: %s", relay->program, text);
+    }
+    relay_end_failed(relay, status, why.message);
 }
 
 static void relay_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
@@ -100,10 +113,15 @@ static int exec_spawn(struct relay *relay, const cJSON *request, struct error *e
     if (json_strings(request, "argv", &argv) < 0 || json_strings(request, "env", &env) < 0 ||
         argv.count == 0)
         return error_set(err, EINVAL, "exec: argv and env must be lists of strings");
+    const char *cwd = json_string(request, "cwd");
+    relay->program = strdup(argv.items[0]);
+    relay->cwd = cwd != NULL ? strdup(cwd) : NULL;
+    if (relay->program == NULL || (cwd != NULL && relay->cwd == NULL))
+        return error_set(err, ENOMEM, "out of memory");
     const struct guest_spawn spawn = {
         .argv = &argv,
         .env = &env,
-        .cwd = json_string(request, "cwd"),
+        .cwd = relay->cwd,
         .user = json_string(request, "user"),
         .tty = cJSON_HasObjectItem(request, "rows"),
         .rows = (uint16_t)(json_number(request, "rows", 24) & 0xffff),

@@ -93,8 +93,10 @@ static int request_start(struct peer *peer, const cJSON *request, struct error *
         return error_set(err, EALREADY, "this session has been started");
     int rc = session_config_parse(cJSON_GetObjectItemCaseSensitive(request, "session"),
                                   &host->config, err);
-    if (rc < 0)
+    if (rc < 0) {
+        host_stop(host, err); /* a host without a session has nothing to wait for */
         return rc;
+    }
     host->starter = peer;
     host->start_id = (uint32_t)json_number(request, "id", 0);
     host_start(host);

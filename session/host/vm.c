@@ -107,10 +107,8 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
     vm_ended = ended;
     const char *selector = host->config.image != NULL ? host->config.image : IMAGE_DEFAULT;
     int rc = image_open(selector, &host->image, err);
-    if (rc == 0) {
-        host->image_hold = image_hold(&host->image, err);
-        rc = host->image_hold < 0 ? host->image_hold : 0;
-    }
+    if (rc == 0)
+        rc = image_hold(&host->image, &host->image_hold, err);
     if (rc == 0)
         rc = vm_directory(host, err);
     if (rc == 0)

@@ -22,6 +22,7 @@
 struct client_waiting {
     struct client_waiting *next;
     uint32_t id;
+    uint32_t stream; /* of "exec": its refusal is the command's end */
     client_done *done;
     void *context;
 };
@@ -105,6 +106,11 @@ static void client_violation(struct client *client, const char *what)
     client_fail(client, &why);
 }
 
+static struct client_command *client_find(struct client *client, uint64_t stream)
+{
+    return stream > 0 && stream <= CONTROL_STREAMS_MAX ? client->commands[stream - 1] : NULL;
+}
+
 static void client_reply(struct client *client, const cJSON *message)
 {
     uint32_t id = (uint32_t)json_number(message, "reply", 0);
@@ -119,17 +125,16 @@ static void client_reply(struct client *client, const cJSON *message)
         if ((*at)->id == id) {
             struct client_waiting *waiting = *at;
             *at = waiting->next;
+            struct client_command *refused =
+                error != NULL ? client_find(client, waiting->stream) : NULL;
+            if (refused != NULL)
+                command_failed(refused, &why, 125);
             if (waiting->done != NULL)
                 waiting->done(waiting->context, error == NULL ? message : NULL, &why);
             free(waiting);
             return;
         }
     client_violation(client, "a reply to no request");
-}
-
-static struct client_command *client_find(struct client *client, uint64_t stream)
-{
-    return stream > 0 && stream <= CONTROL_STREAMS_MAX ? client->commands[stream - 1] : NULL;
 }
 
 /* The events that concern one command: "started", "failed", "exit". False for all others. */
@@ -228,6 +233,13 @@ static void client_conn_ended(void *context, const struct error *why)
     client_leave(client);
 }
 
+/* Without its hello nothing else will be answered. */
+static void client_greeted(void *context, const cJSON *reply, const struct error *why)
+{
+    if (reply == NULL)
+        client_fail(context, why);
+}
+
 int client_open(struct client **out, uv_loop_t *loop, int fd, const struct client_events *events,
                 void *context, struct error *err)
 {
@@ -247,7 +259,7 @@ int client_open(struct client **out, uv_loop_t *loop, int fd, const struct clien
     }
     cJSON *hello = cJSON_CreateObject();
     cJSON_AddNumberToObject(hello, "version", CONTROL_VERSION);
-    client_request(client, "hello", hello, NULL, NULL);
+    client_request(client, "hello", hello, client_greeted, client);
     *out = client;
     return 0;
 }
@@ -287,7 +299,9 @@ void client_request(struct client *client, const char *name, cJSON *request, cli
             done(context, NULL, &why);
         return;
     }
-    *waiting = (struct client_waiting){client->waiting, ++client->next_id, done, context};
+    *waiting = (struct client_waiting){
+        client->waiting, ++client->next_id,
+        strcmp(name, "exec") == 0 ? (uint32_t)json_number(request, "stream", 0) : 0, done, context};
     client->waiting = waiting;
     cJSON_AddStringToObject(request, "request", name);
     cJSON_AddNumberToObject(request, "id", waiting->id);
@@ -331,7 +345,7 @@ int client_exec(struct client *client, const struct client_exec *exec,
     }
     cJSON_AddBoolToObject(request, "stdin", !exec->no_stdin);
     *out = command;
-    client_request(client, "exec", request, NULL, NULL); /* a refusal comes as "failed" */
+    client_request(client, "exec", request, NULL, NULL);
     return 0;
 }
 

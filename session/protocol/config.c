@@ -120,5 +120,7 @@ int session_config_parse(const cJSON *json, struct session_config *config, struc
     }
     if (config->cpus < 1 || config->cpus > CONFIG_CPUS_MAX)
         return error_set(err, EINVAL, "session configuration: 1 to %d CPUs", CONFIG_CPUS_MAX);
+    if (config->memory < CONFIG_MEMORY_MIN || config->memory > CONFIG_MEMORY_MAX)
+        return error_set(err, EINVAL, "session configuration: 128M to 4T of memory");
     return 0;
 }

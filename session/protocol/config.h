@@ -13,7 +13,10 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define CONFIG_CPUS_MAX 64
+#define CONFIG_CPUS_MAX   64
+#define CONFIG_MEMORY_MIN (128ull << 20) /* less, and the kernel does not even start */
+#define CONFIG_MEMORY_MAX (1ull << 42)
+#define CONFIG_DISK_MAX   (1ull << 42)
 
 struct session_config {
     char *image;     /* selector; NULL: the default image */

@@ -17,6 +17,10 @@ add_test(NAME fixture.image
                  ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR} ${E2E_IMAGE})
 set_tests_properties(fixture.image PROPERTIES FIXTURES_SETUP image LABELS e2e TIMEOUT 600)
 
+add_library(test_support STATIC support/session.c)
+target_include_directories(test_support PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/support)
+target_link_libraries(test_support PUBLIC session_protocol)
+
 function(vmdeck_e2e name)
   cmake_parse_arguments(ARG "ASAN" "TIMEOUT" "LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -41,3 +45,9 @@ function(vmdeck_e2e name)
   set_tests_properties(e2e.${name} PROPERTIES FIXTURES_REQUIRED image LABELS ${label}
                                               TIMEOUT ${limit})
 endfunction()
+
+vmdeck_e2e(exec_basic ASAN)
+vmdeck_e2e(exec_streams TIMEOUT 240)
+vmdeck_e2e(exec_signals TIMEOUT 240)
+vmdeck_e2e(exec_errors TIMEOUT 240)
+vmdeck_e2e(exec_library LINK session_protocol test_support)

@@ -55,7 +55,8 @@ typedef void image_progress(void *context, unsigned per_mille, const char *step)
 struct image_build {
     image_progress *progress; /* may be NULL; called on the building thread */
     void *context;
-    const int *cancel; /* set to non-zero by a signal handler: the build stops and cleans up */
+    /* Set to non-zero by a signal handler: the build stops and cleans up. May be NULL. */
+    const volatile int *cancel;
 };
 
 /*
@@ -64,5 +65,43 @@ struct image_build {
  * that says the mirror cannot be reached), …: nothing is left behind.
  */
 int image_build_default(const struct image_build *build, char id[IMAGE_ID_SIZE], struct error *err);
+
+/*
+ * Keeps the image from being removed while it is used: a descriptor to hold open as long (it may
+ * be inherited). -ENOENT: it has been removed since it was opened.
+ */
+int image_hold(const struct image *image, int *fd, struct error *err);
+
+/* A row of the list: one for each name, and one without a name for an object that has none. */
+struct image_row {
+    const char *ref; /* name:tag, or NULL */
+    const char *id;  /* build id */
+    const char *arch;
+    const char *created; /* RFC 3339, UTC */
+    const char *title;   /* what the manifest calls it: Debian 12 */
+    uint64_t disk;       /* bytes that the parts take on disk */
+};
+
+/* Calls `row` for each, sorted by ref, those without last. What cannot be read is left out. */
+int image_list(void (*row)(void *context, const struct image_row *row), void *context,
+               struct error *err);
+
+/* Gives the image that `selector` names a further name, replacing what that name meant. */
+int image_tag(const char *selector, const char *ref, struct error *err);
+
+/*
+ * Removes the name, and the object if that was its last name and nobody holds it (it stays then,
+ * without a name). With a build id: the object; -EBUSY if it has a name or is held.
+ */
+int image_remove(const char *selector, struct error *err);
+
+/* The manifest's text, which the caller frees. The parts are not looked at. */
+int image_inspect(const char *selector, char **manifest, struct error *err);
+
+/*
+ * Copies an asset directory into the store, verifying it; symlinked parts are copied as files.
+ * ref may be NULL. id gets the build id. The same image twice, at once too, is one object.
+ */
+int image_import(const char *directory, const char *ref, char id[IMAGE_ID_SIZE], struct error *err);
 
 #endif

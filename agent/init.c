@@ -1,0 +1,310 @@
+/*
+ * The root file system may come from anywhere (an OCI image), so what it lacks is made: mount
+ * points, /dev and its links. It is moved over the initramfs (there is no pivot_root from
+ * rootfs); a descriptor of the old root stays for the late modules and for freeing its memory.
+ *
+ * Disk: ext4, without lazy initialisation of inode tables (noinit_itable), which would burn CPU
+ * in every VM for a disk that is thrown away; grown to the size of its device, online.
+ */
+#include "agent/init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <net/if.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/console.h"
+#include "agent/modules.h"
+#include "agent/uevent.h"
+#include "agent/wire.h"
+
+#define ROOT_DEVICE "/dev/vda"
+#define ROOT_MOUNT  "/vmdeck-root"
+#define AGENT_COPY  "/run/vmdeck/agent"
+#define PORTS       "/sys/class/virtio-ports"
+
+/* ext4's superblock: Documentation/filesystems/ext4/super.rst */
+#define SUPER_OFFSET        1024
+#define SUPER_SIZE          1024
+#define SUPER_BLOCKS        0x04
+#define SUPER_LOG_BLOCK     0x18
+#define SUPER_INCOMPAT      0x60
+#define SUPER_BLOCKS_HIGH   0x150
+#define INCOMPAT_64BIT      0x80
+#define EXT4_IOC_RESIZE_FS  _IOW('f', 16, uint64_t)
+#define SUPER_LOG_BLOCK_MAX 6
+
+static int initramfs = -1; /* its root directory */
+
+static const struct {
+    const char *what, *where, *type, *options;
+    unsigned long flags;
+} mounts[] = {
+    {"proc", "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    {"sysfs", "/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    {"cgroup2", "/sys/fs/cgroup", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    {"devpts", "/dev/pts", "devpts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC},
+    {"shm", "/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV},
+    {"run", "/run", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV},
+};
+
+static const struct {
+    const char *target, *name;
+} links[] = {
+    {"/proc/self/fd", "/dev/fd"},
+    {"/proc/self/fd/0", "/dev/stdin"},
+    {"/proc/self/fd/1", "/dev/stdout"},
+    {"/proc/self/fd/2", "/dev/stderr"},
+};
+
+/* devtmpfs, and the console on descriptors that the kernel could not give us. */
+static int mount_devices(const char **why)
+{
+    *why = "cannot mount devtmpfs";
+    mkdir("/dev", 0755);
+    if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755") != 0 && errno != EBUSY)
+        return -errno;
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return 0;
+}
+
+static int mount_root(int uevents, const char **why)
+{
+    *why = "the disk " ROOT_DEVICE " does not appear";
+    while (access(ROOT_DEVICE, F_OK) != 0) {
+        int rc = uevent_wait(uevents, "block");
+        if (rc < 0)
+            return rc;
+    }
+    *why = "cannot mount the root file system (ext4) of " ROOT_DEVICE;
+    mkdir(ROOT_MOUNT, 0755);
+    if (mount(ROOT_DEVICE, ROOT_MOUNT, "ext4", MS_NOATIME, "noinit_itable") == 0)
+        return 0;
+    if (errno != EACCES && errno != EROFS)
+        return -errno;
+    if (mount(ROOT_DEVICE, ROOT_MOUNT, "ext4", MS_NOATIME | MS_RDONLY, NULL) != 0)
+        return -errno;
+    console_log("the disk is read-only");
+    return 0;
+}
+
+static int resize_root(int device, int root)
+{
+    uint8_t super[SUPER_SIZE];
+    uint64_t bytes = 0;
+    if (pread(device, super, sizeof super, SUPER_OFFSET) != (ssize_t)sizeof super)
+        return -EIO;
+    if (ioctl(device, (int)BLKGETSIZE64, &bytes) != 0)
+        return -errno;
+    uint32_t log_block = get_u32(super + SUPER_LOG_BLOCK);
+    uint64_t blocks = get_u32(super + SUPER_BLOCKS);
+    if (get_u32(super + SUPER_INCOMPAT) & INCOMPAT_64BIT)
+        blocks |= (uint64_t)get_u32(super + SUPER_BLOCKS_HIGH) << 32;
+    if (log_block > SUPER_LOG_BLOCK_MAX)
+        return -EINVAL;
+    uint64_t wanted = bytes >> (10 + log_block);
+    if (wanted <= blocks)
+        return 0;
+    return ioctl(root, EXT4_IOC_RESIZE_FS, &wanted) != 0 ? -errno : 0;
+}
+
+static void grow_root(void)
+{
+    int device = open(ROOT_DEVICE, O_RDONLY | O_CLOEXEC);
+    int root = open(ROOT_MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = device < 0 || root < 0 ? -errno : resize_root(device, root);
+    if (rc < 0 && rc != -EROFS)
+        console_log("cannot grow the root file system: %s", strerror(-rc));
+    if (device >= 0)
+        close(device);
+    if (root >= 0)
+        close(root);
+}
+
+static int switch_root(const char **why)
+{
+    *why = "cannot move to the root file system";
+    if (chdir(ROOT_MOUNT) != 0)
+        return -errno;
+    if (mkdir("dev", 0755) != 0 && errno != EEXIST)
+        console_log("cannot make /dev: %s", strerror(errno));
+    if (mount("/dev", "dev", NULL, MS_MOVE, NULL) != 0)
+        return -errno;
+    if (mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 || chdir("/") != 0)
+        return -errno;
+    return 0;
+}
+
+static void mount_rest(void)
+{
+    for (size_t i = 0; i < sizeof mounts / sizeof mounts[0]; i++) {
+        int rc = mount(mounts[i].what, mounts[i].where, mounts[i].type, mounts[i].flags,
+                       mounts[i].options);
+        if (rc != 0 && errno == ENOENT && mkdir(mounts[i].where, 0755) == 0)
+            rc = mount(mounts[i].what, mounts[i].where, mounts[i].type, mounts[i].flags,
+                       mounts[i].options);
+        if (rc != 0)
+            console_log("cannot mount %s: %s", mounts[i].where, strerror(errno));
+    }
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        if (symlink(links[i].target, links[i].name) != 0 && errno != EEXIST)
+            console_log("cannot link %s: %s", links[i].name, strerror(errno));
+    mkdir("/tmp", 01777);
+}
+
+static void copy_agent(void)
+{
+    struct stat st;
+    mkdir("/run/vmdeck", 0755);
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int to = open(AGENT_COPY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    if (from < 0 || to < 0 || fstat(from, &st) != 0 ||
+        sendfile(to, from, NULL, (size_t)st.st_size) != st.st_size)
+        console_log("cannot copy the agent to " AGENT_COPY ": %s", strerror(errno));
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+}
+
+static void loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) != 0)
+        console_log("cannot bring up the loopback interface: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static bool port_is_named(int ports, const char *port, const char *wanted)
+{
+    char path[NAME_MAX + 8], name[64];
+    snprintf(path, sizeof path, "%s/name", port);
+    int fd = openat(ports, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, name, sizeof name - 1);
+    close(fd);
+    name[n > 0 ? n : 0] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    return strcmp(name, wanted) == 0;
+}
+
+/* Opens the port of that name; -ENOENT while it is not there. */
+static int try_port(const char *name)
+{
+    char path[NAME_MAX + 8];
+    DIR *ports = opendir(PORTS);
+    const struct dirent *entry;
+    int rc = -ENOENT;
+    if (ports == NULL)
+        return -errno;
+    while (rc == -ENOENT && (entry = readdir(ports)) != NULL) {
+        if (entry->d_name[0] == '.' || !port_is_named(dirfd(ports), entry->d_name, name))
+            continue;
+        snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+        rc = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        rc = rc < 0 ? -errno : rc;
+    }
+    closedir(ports);
+    return rc;
+}
+
+static int open_port(int uevents, const char **why)
+{
+    *why = "the port " WIRE_PORT " does not appear";
+    int fd;
+    while ((fd = try_port(WIRE_PORT)) == -ENOENT) {
+        int rc = uevent_wait(uevents, "virtio-ports");
+        if (rc < 0)
+            return rc;
+    }
+    return fd;
+}
+
+int init_system(const char **why)
+{
+    int rc = mount_devices(why);
+    if (rc < 0)
+        return rc;
+    *why = "cannot listen to device events";
+    int uevents = uevent_open();
+    if (uevents < 0)
+        return uevents;
+    initramfs = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *why = "a kernel module cannot be loaded";
+    rc = modules_load(initramfs, "boot");
+    if (rc == 0)
+        rc = mount_root(uevents, why);
+    if (rc == 0) {
+        grow_root();
+        rc = switch_root(why);
+    }
+    if (rc == 0) {
+        mount_rest();
+        copy_agent();
+        loopback_up();
+        sethostname("vmdeck", strlen("vmdeck"));
+        rc = open_port(uevents, why);
+    }
+    close(uevents);
+    return rc;
+}
+
+/* Empties a directory of the initramfs, not following into what is mounted there. */
+static void empty(int directory, dev_t device)
+{
+    struct stat st;
+    const struct dirent *entry;
+    DIR *dir = fdopendir(directory);
+    if (dir == NULL) {
+        close(directory);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            st.st_dev != device)
+            continue;
+        int below = S_ISDIR(st.st_mode) ? openat(dirfd(dir), entry->d_name,
+                                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                                        : -1;
+        if (below >= 0)
+            empty(below, device);
+        unlinkat(dirfd(dir), entry->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+    }
+    closedir(dir);
+}
+
+pid_t init_finish(void)
+{
+    struct stat st;
+    pid_t pid = initramfs >= 0 ? fork() : -1;
+    if (pid == 0) {
+        modules_load(initramfs, "late");
+        if (fstat(initramfs, &st) == 0)
+            empty(initramfs, st.st_dev);
+        _exit(0);
+    }
+    if (initramfs >= 0)
+        close(initramfs);
+    initramfs = -1;
+    return pid;
+}

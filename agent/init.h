@@ -1,0 +1,25 @@
+/* What makes a kernel with an initramfs into a system with a root file system and an open port. */
+#ifndef VMDECK_AGENT_INIT_H
+#define VMDECK_AGENT_INIT_H
+
+#include <sys/types.h>
+
+/*
+ * Mounts everything and opens the port, non-blocking. The port's descriptor, or -errno and *why
+ * (a constant) saying what failed; smaller failures are lines on the console.
+ */
+int init_system(const char **why);
+
+/*
+ * Starts a process that loads the late modules and empties the initramfs, beside the first
+ * command instead of before it. Its pid, or -1.
+ */
+pid_t init_finish(void);
+
+/* Ends all processes (SIGTERM, a grace of 2 seconds, SIGKILL), syncs, and powers off. */
+_Noreturn void init_shutdown(void);
+
+/* Powers off at once. */
+_Noreturn void init_power_off(void);
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * Both files are read whole and looked at line by line, as passwd(5) and group(5) describe them;
+ * lines that are malformed are skipped, files that are missing or beyond USERS_FILE_MAX are
+ * empty. NSS is the guest's business and not asked: the agent is linked statically.
+ */
+#include "agent/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define USERS_FILE_MAX (4u * 1024 * 1024)
+#define USERS_FIELDS   7
+
+static void read_file(const char *etc, const char *name, struct buf *out)
+{
+    char path[USERS_TEXT_MAX];
+    snprintf(path, sizeof path, "%s/%s", etc, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = 0;
+    uint8_t *room = NULL;
+    while (buf_len(out) < USERS_FILE_MAX && (room = buf_reserve(out, 4096)) != NULL &&
+           (n = read(fd, room, 4096)) > 0)
+        buf_added(out, (size_t)n);
+    close(fd);
+    if (n > 0) /* too long, or no memory: half a file is none */
+        buf_free(out);
+}
+
+/* Cuts the text at `separator`; returns the first part and moves *text behind it. */
+static char *cut(char **text, char separator)
+{
+    char *part = *text;
+    if (part == NULL)
+        return NULL;
+    char *end = strchr(part, separator);
+    *text = end != NULL ? end + 1 : NULL;
+    if (end != NULL)
+        *end = '\0';
+    return part;
+}
+
+static size_t cut_fields(char *line, char *fields[USERS_FIELDS])
+{
+    size_t count = 0;
+    while (line != NULL && count < USERS_FIELDS)
+        fields[count++] = cut(&line, ':');
+    return count;
+}
+
+/* All digits, and an id that chown(2) does not read as "none". */
+static bool parse_id(const char *text, uint32_t *id)
+{
+    uint64_t value = 0;
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        value = value * 10 + (uint64_t)(*text - '0');
+        if (value >= UINT32_MAX)
+            return false;
+    }
+    *id = (uint32_t)value;
+    return true;
+}
+
+static void copy_text(char out[USERS_TEXT_MAX], const char *text)
+{
+    snprintf(out, USERS_TEXT_MAX, "%s", text);
+}
+
+/* Takes the entry of that name, or (NULL) of user->uid. */
+static bool find_passwd(const char *etc, const char *name, struct user *user)
+{
+    struct buf file = {0};
+    read_file(etc, "passwd", &file);
+    char *text = (char *)(uintptr_t)buf_string(&file), *line;
+    bool found = false;
+    while (!found && (line = cut(&text, '\n')) != NULL) {
+        char *fields[USERS_FIELDS];
+        uint32_t uid, gid;
+        if (cut_fields(line, fields) != USERS_FIELDS || !parse_id(fields[2], &uid) ||
+            !parse_id(fields[3], &gid))
+            continue;
+        found = name != NULL ? strcmp(fields[0], name) == 0 : uid == user->uid;
+        if (!found)
+            continue;
+        user->uid = uid;
+        user->gid = gid;
+        copy_text(user->name, fields[0]);
+        copy_text(user->home, fields[5][0] != '\0' ? fields[5] : "/");
+        copy_text(user->shell, fields[6][0] != '\0' ? fields[6] : "/bin/sh");
+    }
+    buf_free(&file);
+    return found;
+}
+
+static void find_groups(const char *etc, struct user *user)
+{
+    struct buf file = {0};
+    read_file(etc, "group", &file);
+    char *text = (char *)(uintptr_t)buf_string(&file), *line;
+    while ((line = cut(&text, '\n')) != NULL && user->group_count < USERS_GROUPS_MAX) {
+        char *fields[USERS_FIELDS];
+        uint32_t gid;
+        if (cut_fields(line, fields) != 4 || !parse_id(fields[2], &gid) || gid == user->gid)
+            continue;
+        char *members = fields[3], *member;
+        while ((member = cut(&members, ',')) != NULL)
+            if (strcmp(member, user->name) == 0) {
+                user->groups[user->group_count++] = gid;
+                break;
+            }
+    }
+    buf_free(&file);
+}
+
+int users_find(const char *etc, const char *who, struct user *user)
+{
+    *user = (struct user){.home = "/", .shell = "/bin/sh", .name = "root"};
+    bool group_given = false;
+    if (who == NULL || (who[0] >= '0' && who[0] <= '9')) {
+        char number[32] = "0";
+        if (who != NULL && strlen(who) >= sizeof number)
+            return -EINVAL;
+        if (who != NULL)
+            memcpy(number, who, strlen(who) + 1);
+        char *group = number;
+        const char *uid = cut(&group, ':');
+        uint32_t gid = 0;
+        group_given = group != NULL;
+        if (!parse_id(uid, &user->uid) || (group_given && !parse_id(group, &gid)))
+            return -EINVAL;
+        user->gid = user->uid;
+        copy_text(user->name, uid);
+        if (!find_passwd(etc, NULL, user) && user->uid == 0)
+            copy_text(user->name, "root");
+        if (group_given)
+            user->gid = gid;
+    } else if (!find_passwd(etc, who, user)) {
+        return -ESRCH;
+    }
+    user->groups[user->group_count++] = user->gid;
+    if (!group_given)
+        find_groups(etc, user);
+    return 0;
+}

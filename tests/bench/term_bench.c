@@ -1,0 +1,75 @@
+/*
+ * Throughput of the terminal engine: 64 MB of 68-byte ASCII lines and 32 MB of 256-colour cells,
+ * in writes of 64 KiB as a pty's reader makes them. Prints MB/s of processor time, the engine's
+ * memory and the process's, for each size.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "session/term/term.h"
+
+#define MB    1048576
+#define CHUNK 65536
+
+static size_t ascii(char *out, size_t size)
+{
+    size_t at = 0;
+    for (unsigned line = 0; at + 68 <= size; line++) {
+        for (unsigned i = 0; i < 67; i++)
+            out[at++] = (char)('!' + (line + i) % 94);
+        out[at++] = '\n';
+    }
+    return at;
+}
+
+static size_t colour(char *out, size_t size)
+{
+    size_t at = 0;
+    for (unsigned cell = 0; at + 32 < size; cell++)
+        at += (size_t)snprintf(out + at, size - at, "\033[38;5;%u;48;5;%um%c", cell % 256,
+                               (cell / 7) % 256, 'A' + (int)(cell % 26));
+    return at;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int run(const char *name, const char *data, size_t size, bool newlines, int rows, int cols)
+{
+    struct term_options options = {.rows = rows, .cols = cols, .history = TERM_HISTORY};
+    struct term *term;
+    if (term_new(&term, &options, NULL) != 0)
+        return 1;
+    if (newlines) /* the pty's line discipline would send \r\n */
+        term_write(term, "\033[20h", 5);
+    double start = seconds();
+    for (size_t at = 0; at < size; at += CHUNK)
+        term_write(term, data + at, size - at < CHUNK ? size - at : CHUNK);
+    double took = seconds() - start;
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%-7s %3dx%-3d %7.1f MB/s  terminal %5.1f MB  process %ld MB\n", name, rows, cols,
+           (double)size / MB / took, (double)term_memory(term) / MB, usage.ru_maxrss / 1024);
+    term_free(term);
+    return 0;
+}
+
+int main(void)
+{
+    char *data = malloc((size_t)64 * MB);
+    if (data == NULL)
+        return 1;
+    size_t size = ascii(data, (size_t)64 * MB);
+    int failed = run("ascii", data, size, true, 24, 80) + run("ascii", data, size, true, 50, 200);
+    size = colour(data, (size_t)32 * MB);
+    failed += run("colour", data, size, false, 24, 80) + run("colour", data, size, false, 50, 200);
+    free(data);
+    return failed;
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# exec: signals, time-outs, and clients that are killed at any moment.
+. "$(dirname "$0")/lib.sh"
+quiet_notice
+
+# wait_for FILE TEXT: until the text is in the file that a client in the background writes.
+wait_for() {
+    timeout 60 bash -c 'until grep -q -- "$1" "$0" 2>/dev/null; do sleep 0.05; done' "$1" "$2" ||
+        fail "no '$2' in $1: $(cat "$1")"
+}
+
+# The first Ctrl-C is the command's, which may handle it.
+"$VMDECK" exec -- sh -c 'trap "echo caught; exit 42" INT; echo ready; while :; do sleep 0.1; done' >log 2>err &
+wait_for log ready
+kill -INT $!
+wait $!
+[ $? -eq 42 ] && grep -q caught log || fail "first SIGINT: $(cat log err)"
+
+# The second ends the VM.
+"$VMDECK" exec -- sh -c 'trap "echo ignored" INT; echo ready; while :; do sleep 0.1; done' >log 2>err &
+wait_for log ready
+kill -INT $!
+wait_for log ignored
+kill -INT $!
+wait $!
+[ $? -eq 130 ] || fail 'second SIGINT'
+nothing_left 'second SIGINT'
+
+"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
+wait_for log ready
+kill -TERM $!
+wait $!
+[ $? -eq 143 ] || fail 'SIGTERM'
+nothing_left 'SIGTERM'
+
+run "$VMDECK" exec --timeout 5 -- sleep 1000
+expect 124 '' 'vmdeck exec: timed out after 5 s' 'time-out'
+run "$VMDECK" exec --timeout 5 -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+[ "$status" -eq 124 ] || fail "time-out of one who ignores SIGTERM: $status"
+
+# Killed at ten moments from the very start to the running command: nothing stays.
+for tenth in 0 1 2 4 7 11 15 19 24 30; do
+    "$VMDECK" exec -- sh -c 'yes' >/dev/null 2>err &
+    sleep "$((tenth / 10)).$((tenth % 10))"
+    kill -KILL $!
+    wait $! 2>/dev/null
+done
+nothing_left 'SIGKILL'
+
+# QEMU killed: the client says so, with 125.
+"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
+client=$!
+wait_for log ready
+pkill -KILL -f "qemu-system.*$XDG_STATE_HOME"
+wait $client
+[ $? -eq 125 ] || fail 'QEMU killed: status'
+grep -q 'QEMU was killed by signal 9' err || fail "QEMU killed: $(cat err)"
+nothing_left 'QEMU killed'
+
+# The session host killed: QEMU goes with it; the client says so.
+"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
+client=$!
+wait_for log ready
+for pid in $(pgrep -f "vmdeck session-host"); do
+    grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" && kill -KILL "$pid"
+done
+wait $client
+[ $? -eq 125 ] || fail 'host killed: status'
+grep -q 'session host went away' err || fail "host killed: $(cat err)"
+timeout 10 bash -c 'while pgrep -f "qemu-system.*$XDG_STATE_HOME" >/dev/null; do sleep 0.1; done' ||
+    fail 'host killed: QEMU stays'
+finish

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# What the end-to-end tests share. Sourced: . "$(dirname "$0")/lib.sh"
+set -u
+
+failures=0
+
+# fail MESSAGE…: noted, and the test goes on, so that one run shows all that is wrong.
+fail() {
+    printf 'FAIL: %s\n' "$*"
+    failures=$((failures + 1))
+}
+
+# finish: the test's last line.
+finish() {
+    [ "$failures" -eq 0 ] || printf '%d failed\n' "$failures"
+    exit "$((failures > 0))"
+}
+
+# run COMMAND…: its output goes to the files out and err, its exit status to $status.
+run() {
+    "$@" >out 2>err
+    status=$?
+}
+
+# expect STATUS OUT-REGEX ERR-REGEX WHAT: checks the last run; regexes match the whole text
+# (newlines as in bash's =~), an empty one means that there must be nothing.
+expect() {
+    local out err
+    out=$(tr -d '\0' <out) err=$(tr -d '\0' <err)
+    [ "$status" -eq "$1" ] || fail "$4: status $status, not $1; stderr: ${err:0:300}"
+    [[ $out =~ ^$2$ ]] || fail "$4: stdout '${out:0:300}' is not '$2'"
+    [[ $err =~ ^$3$ ]] || fail "$4: stderr '${err:0:300}' is not '$3'"
+}
+
+# What vmdeck may print once per boot of the host about KVM; it is said before the tests begin, so
+# that their stderr is what they expect.
+quiet_notice() {
+    "$VMDECK" exec -- true 2>/dev/null
+}
+
+# nothing_left WHAT: no session, socket or QEMU of this test's directories. What was just told to
+# end is given a moment: a client that is killed cannot wait for its host.
+nothing_left() {
+    local i left
+    for ((i = 0; i < 100; i++)); do
+        left=$(find "$XDG_STATE_HOME/vmdeck/sessions" "$XDG_RUNTIME_DIR/vmdeck" -mindepth 1 2>/dev/null)
+        left+=$(pgrep -f "$XDG_STATE_HOME/vmdeck/sessions")
+        [ -n "$left" ] || return 0
+        sleep 0.1
+    done
+    fail "$1: left behind: $left"
+}

@@ -1,0 +1,3 @@
+vmdeck_unit(store_registry session_store)
+vmdeck_unit(store_events session_store)
+vmdeck_unit(store_crash session_store)
