@@ -4,10 +4,12 @@
  * configure, request, spawn, users, environment, pty (starting commands), stream, output, input
  * (running them).
  */
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/console.h"
@@ -31,6 +33,12 @@ int main(void)
         console_log("%s: %s", why, strerror(-port));
         init_power_off();
     }
+    /*
+     * A command that ends wakes us three times: for either pipe and for its death. We need not
+     * take the processor away from it each time, once it has finished is soon enough.
+     */
+    static const struct sched_param batch;
+    syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &batch);
     int end = engine_run(port, init_finish);
     if (end == ENGINE_SHUTDOWN)
         init_shutdown();

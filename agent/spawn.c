@@ -130,8 +130,10 @@ ON_OTHER_STACK static int become_user(const struct child *child)
 ON_OTHER_STACK static int set_up_process(const struct child *child)
 {
     struct rlimit files;
+    static const struct sched_param none;
     if (syscall(SYS_setsid) < 0)
         return errno;
+    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none); /* the agent's own is another */
     for (int i = 0; i < 3; i++)
         if (syscall(SYS_dup3, child->fds[i], i, 0) < 0)
             return errno;

@@ -23,7 +23,7 @@ static inline size_t buf_len(const struct buf *buf)
 
 static inline uint8_t *buf_data(const struct buf *buf)
 {
-    return buf->memory + buf->start;
+    return buf->memory != NULL ? buf->memory + buf->start : NULL;
 }
 
 /* Makes room for `size` more bytes and returns where they go, or NULL. buf_added() takes them in.

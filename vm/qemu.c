@@ -46,7 +46,9 @@ static const char kernel_arguments[] =
  * SMAP and protection keys (a translation flush at every change). The guest loses hardening
  * against itself by it, not the host; with KVM it keeps all of it.
  */
-static const char emulated_arguments[] = " norandmaps init_on_alloc=0";
+static const char emulated_arguments[] =
+    " norandmaps init_on_alloc=0 psi=0 audit=0 lsm=landlock,yama "
+    "randomize_kstack_offset=off hardened_usercopy=off";
 static const char emulated_cpu[] =
     "max,erms=off,fsrm=off,la57=off,smap=off,smep=off,pku=off,pks=off,umip=off";
 

@@ -54,7 +54,7 @@ static void host_say_ended(struct host *host)
     cJSON_AddStringToObject(event, "event", "ended");
     cJSON_AddNumberToObject(event, "code", why->code);
     cJSON_AddStringToObject(event, "message", why->message);
-    if (why->code != 0 && host->qemu != NULL) {
+    if (host->show_console && host->qemu != NULL) {
         CLEAN_BUF struct buf console = {0};
         qemu_console(host->qemu, CONSOLE_LINES, &console);
         if (buf_len(&console) > 0)
@@ -69,6 +69,7 @@ static void host_ended(struct host *host, const struct error *why)
         return;
     if (host->state != HOST_STOPPING) {
         host->reason = *why;
+        host->show_console = true;
         if (host->state == HOST_STARTING)
             error_wrap(&host->reason, "the VM did not start");
         host->state = HOST_STOPPING;
@@ -113,7 +114,9 @@ static void host_start_timeout(uv_timer_t *timer)
     struct error why = {0};
     error_set(&why, ETIMEDOUT, "the guest did not get ready within %d seconds",
               START_TIMEOUT_MS / 1000);
-    host_stop(timer->data, &why);
+    struct host *host = timer->data;
+    host->show_console = true;
+    host_stop(host, &why);
 }
 
 void host_start(struct host *host)

@@ -37,6 +37,7 @@ struct host {
     struct guest *guest;
     uv_timer_t start_timer, stop_timer, finish;
     uv_signal_t sigterm;
+    bool show_console;   /* the guest's last words may say more than the reason */
     struct error reason; /* why the session ended; code 0: it was asked to */
     struct peer *peers;
     struct peer *starter; /* waits for the answer to "start" */

@@ -42,6 +42,24 @@ static void on_qemu_ended(void *context, const struct error *why)
     vm_ended(context, why);
 }
 
+/*
+ * QEMU stops the VM when its disk cannot grow (werror=enospc): nobody would ever know why it
+ * stands still.
+ */
+static void on_qemu_event(void *context, const char *name, const cJSON *data)
+{
+    struct host *host = context;
+    struct error why = {0};
+    if (strcmp(name, "BLOCK_IO_ERROR") != 0)
+        return;
+    bool full = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(data, "nospace"));
+    error_set(&why, full ? ENOSPC : EIO, "the VM's disk cannot be written: %s: %s", host->directory,
+              full ? "no space left on this host (free some, or set "
+                     "XDG_STATE_HOME)"
+                   : "input/output error");
+    host_stop(host, &why);
+}
+
 static int vm_directory(struct host *host, struct error *err)
 {
     uint8_t random[4];
@@ -65,7 +83,7 @@ static int vm_directory(struct host *host, struct error *err)
 
 static int vm_qemu(struct host *host, struct error *err)
 {
-    static const struct qemu_events events = {on_qemu_ended, NULL};
+    static const struct qemu_events events = {on_qemu_ended, on_qemu_event};
     enum accel_want want = ACCEL_AUTO;
     CLEAN_FREE char *binary = NULL, *initrd = NULL, *disk = NULL, *name = NULL;
     uint64_t size = host->config.rootfs_size > host->image.rootfs_size ? host->config.rootfs_size

@@ -66,7 +66,20 @@ int main(void)
         fprintf(stderr, "%s\n", session.why.message);
         return 1;
     }
-    strv_add(&argv, "/bin/true");
+    const char *program = getenv("BENCH_PROGRAM"), *setup = getenv("BENCH_SETUP");
+    strv_add(&argv, setup != NULL ? "/bin/sh" : program != NULL ? program : "/bin/true");
+    if (setup != NULL) {
+        strv_add(&argv, "-c");
+        strv_add(&argv, setup);
+        const struct client_exec exec = {.argv = &argv, .no_stdin = true};
+        struct client_command *command;
+        over = false;
+        client_exec(session.client, &exec, &events, NULL, &command, &err);
+        while (!over && !session.ended)
+            uv_run(&session.loop, UV_RUN_ONCE);
+        strv_free(&argv);
+        strv_add(&argv, program != NULL ? program : "/bin/true");
+    }
     for (int i = -20; i < ROUNDS; i++) { /* the first warm the guest's caches */
         const struct client_exec exec = {.argv = &argv, .no_stdin = true};
         struct client_command *command;
@@ -80,8 +93,9 @@ int main(void)
             times[i] = (uv_hrtime() - began) / 1000;
     }
     qsort(times, ROUNDS, sizeof times[0], compare);
-    printf("command in a running VM, us: p50 %llu  p90 %llu  p99 %llu\n",
-           (unsigned long long)times[ROUNDS / 2], (unsigned long long)times[ROUNDS * 9 / 10],
+    printf("command in a running VM, us: min %llu  p50 %llu  p90 %llu  p99 %llu\n",
+           (unsigned long long)times[0], (unsigned long long)times[ROUNDS / 2],
+           (unsigned long long)times[ROUNDS * 9 / 10],
            (unsigned long long)times[ROUNDS * 99 / 100]);
     test_session_stop(&session);
     return 0;

@@ -91,5 +91,14 @@ expect 0 '9 100000' '' 'long command line'
 run "$VMDECK" exec -- sh -c 'head -c 500000 /dev/zero | tr "\0" x >/dev/console; echo survived'
 expect 0 'survived' '' 'a flood on the console'
 
+# A host whose disk is full: a file system of 20 MB for the session, in a name space of its own.
+[ "$(id -u)" -eq 0 ] && own=(unshare --mount) || own=(unshare --map-root-user --mount)
+mkdir small
+# shellcheck disable=SC2016
+run "${own[@]}" sh -c 'mount -t tmpfs -o size=20M none small && XDG_STATE_HOME=$PWD/small exec "$VMDECK" \
+    exec -- sh -c "head -c 100000000 /dev/urandom >/big; sync; echo finished"'
+one_line 'no space left on this host'
+[ ! -s out ] || fail "disk full: $(cat out)"
+
 nothing_left 'errors'
 finish
