@@ -202,6 +202,8 @@ static void on_input(void *context)
 static void on_client_event(void *context, const char *name, const cJSON *event)
 {
     struct exec_run *run = context;
+    if (strcmp(name, "stopping") == 0 && !run->ending && run->error.code == 0)
+        error_set(&run->error, ECANCELED, "the session was stopped"); /* not the command's doing */
     if (strcmp(name, "ended") != 0)
         return;
     const char *message = json_string(event, "message"), *console = json_string(event, "console");
@@ -279,8 +281,8 @@ static void run_next(struct exec_run *run)
         run_end(run);
         return;
     }
-    static const struct client_command_events events = {on_started, on_failed, on_output,
-                                                        on_accepted, on_exited};
+    static const struct client_command_events events = {on_started,  on_failed, on_output,
+                                                        on_accepted, on_exited, NULL};
     const struct exec_command *command = &options->commands[run->current];
     struct client_exec exec = {
         .argv = &command->argv,

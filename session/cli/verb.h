@@ -48,7 +48,10 @@ struct verb {
 
 extern const struct verb *const verbs[]; /* NULL-terminated */
 
+extern const struct verb verb_bash, verb_attach;
 extern const struct verb verb_exec, verb_image;
+extern const struct verb verb_cp;
+extern const struct verb verb_list, verb_stop, verb_events, verb_stats, verb_doctor;
 
 /*
  * Parses options up to "--" or, where `targets` are used up, the first word that is none, which

@@ -2,7 +2,6 @@
 #include "session/cli/verb.h"
 
 const struct verb *const verbs[] = {
-    &verb_exec,
-    &verb_image,
-    NULL,
+    &verb_exec,  &verb_bash, &verb_attach, &verb_list,   &verb_stop, &verb_events,
+    &verb_stats, &verb_cp,   &verb_image,  &verb_doctor, NULL,
 };

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/host/viewers.h"
 #include "session/protocol/json.h"
 
 struct relay {
@@ -134,7 +135,8 @@ static int exec_spawn(struct relay *relay, const cJSON *request, struct error *e
 int exec_request(struct peer *peer, const cJSON *request, struct error *err)
 {
     uint64_t stream = json_number(request, "stream", 0);
-    if (stream == 0 || stream > CONTROL_STREAMS_MAX || peer->relays[stream - 1] != NULL)
+    if (stream == 0 || stream > CONTROL_STREAMS_MAX || peer->relays[stream - 1] != NULL ||
+        viewer_find(peer, (uint32_t)stream) != NULL)
         return error_set(err, EINVAL, "exec: stream is in use or not from 1 to %u",
                          CONTROL_STREAMS_MAX);
     struct relay *relay = calloc(1, sizeof *relay);
@@ -166,16 +168,22 @@ int exec_resize(struct peer *peer, const cJSON *request, struct error *err)
     uint64_t rows = json_number(request, "rows", 0), columns = json_number(request, "columns", 0);
     if (rows == 0 || rows > UINT16_MAX || columns == 0 || columns > UINT16_MAX)
         return error_set(err, EINVAL, "resize: rows and columns must be from 1 to 65535");
+    struct viewer *viewer = viewer_find(peer, (uint32_t)json_number(request, "stream", 0));
     if (relay != NULL)
         guest_resize(relay->command, (uint16_t)rows, (uint16_t)columns);
+    else if (viewer != NULL)
+        viewer_resize(viewer, (uint16_t)rows, (uint16_t)columns);
     return 0;
 }
 
 void exec_data(struct peer *peer, const struct frame *frame)
 {
     const struct relay *relay = relay_find(peer, frame->stream);
+    struct viewer *viewer = relay == NULL ? viewer_find(peer, frame->stream) : NULL;
+    if (viewer != NULL)
+        viewer_input(viewer, frame);
     if (relay == NULL)
-        return; /* the command has just ended */
+        return; /* a viewer's, or the command has just ended */
     if ((frame->flags & ~CONTROL_EOF) != CONTROL_STDIN ||
         guest_input(relay->command, frame->payload, frame->length,
                     (frame->flags & CONTROL_EOF) != 0) < 0)
@@ -187,6 +195,9 @@ void exec_credit(struct peer *peer, const struct frame *frame)
     struct relay *relay = relay_find(peer, frame->stream);
     uint32_t bytes = get_u32(frame->payload);
     unsigned channel = frame->flags;
+    struct viewer *viewer = relay == NULL ? viewer_find(peer, frame->stream) : NULL;
+    if (viewer != NULL)
+        viewer_credit(viewer, bytes);
     if (relay == NULL)
         return;
     if (channel == CONTROL_STDIN || channel >= CONTROL_CHANNELS || bytes > relay->owed[channel]) {

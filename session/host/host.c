@@ -5,8 +5,9 @@
  *
  * Ending goes through one path: host_stop() notes the reason and ends QEMU; when QEMU is gone
  * (or never was) a zero timer runs host_finish(), from the loop and so from no callback of the
- * things it frees. Only when the files are gone do the connections close: a client that sees the
- * end of its connection knows that nothing is left.
+ * things it frees. It writes the end into the registry before the files go, so that who looks
+ * in between sees a session that has ended, not one that died. Only then do the connections close:
+ * a client that sees the end of its connection knows that nothing is left.
  */
 #include "session/host/host.h"
 
@@ -21,10 +22,26 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "session/host/peer.h"
+#include "session/host/record.h"
+#include "session/host/terminals.h"
 #include "session/host/vm.h"
 
-#define START_TIMEOUT_MS 120000
-#define CONSOLE_LINES    8
+#define START_TIMEOUT_MS    120000
+#define SHUTDOWN_TIMEOUT_MS 5000
+#define CONSOLE_LINES       8
+
+static void host_clean(struct host *host)
+{
+    terminals_close(host);
+    vm_clean(host);
+    peer_unlisten(host);
+    peer_close_all(host);
+    uv_close((uv_handle_t *)&host->start_timer, NULL);
+    uv_close((uv_handle_t *)&host->stop_timer, NULL);
+    uv_close((uv_handle_t *)&host->last_words, NULL);
+    uv_close((uv_handle_t *)&host->finish, NULL);
+    uv_close((uv_handle_t *)&host->sigterm, NULL);
+}
 
 static void host_finish(uv_timer_t *timer)
 {
@@ -32,13 +49,7 @@ static void host_finish(uv_timer_t *timer)
     if (host->state == HOST_ENDED)
         return;
     host->state = HOST_ENDED;
-    vm_clean(host);
-    peer_unlisten(host);
-    peer_close_all(host);
-    uv_close((uv_handle_t *)&host->start_timer, NULL);
-    uv_close((uv_handle_t *)&host->stop_timer, NULL);
-    uv_close((uv_handle_t *)&host->finish, NULL);
-    uv_close((uv_handle_t *)&host->sigterm, NULL);
+    record_end(host, host_clean); /* in this order: files without a record are nobody's */
 }
 
 /* Tells everybody how it ended, the last words of the console with it if it was not wanted. */
@@ -91,13 +102,70 @@ void host_stop(struct host *host, const struct error *why)
         host_ended(host, why);
 }
 
+static void host_shutdown_timeout(uv_timer_t *timer)
+{
+    host_hurry(timer->data);
+}
+
+void host_shutdown(struct host *host)
+{
+    if (host->state != HOST_RUNNING) {
+        host_stop(host, NULL);
+        return;
+    }
+    host->state = HOST_STOPPING;
+    cJSON *event = cJSON_CreateObject();
+    cJSON_AddStringToObject(event, "event", "stopping");
+    peer_broadcast(host, event);
+    guest_shutdown(host->guest); /* host_ended() follows */
+    uv_timer_start(&host->stop_timer, host_shutdown_timeout, SHUTDOWN_TIMEOUT_MS, 0);
+}
+
+void host_hurry(struct host *host)
+{
+    if (host->state == HOST_STOPPING && host->qemu != NULL && qemu_pid(host->qemu) > 0)
+        qemu_stop(host->qemu);
+}
+
+/* A terminal of its own for the session's main command, before anybody is told it is ready. */
+static void host_open_terminal(struct host *host)
+{
+    const struct session_config *config = &host->config;
+    const struct terminal_options options = {
+        .argv = &config->argv,
+        .cwd = config->cwd,
+        .rows = (uint16_t)config->rows,
+        .columns = (uint16_t)config->columns,
+        .main = true,
+    };
+    struct terminal *terminal;
+    struct error err = {0};
+    if (terminal_open(host, &options, &terminal, &err) < 0)
+        host_stop(host, &err);
+}
+
 static void host_ready(struct host *host)
 {
     uv_timer_stop(&host->start_timer);
     if (host->state != HOST_STARTING)
         return;
     host->state = HOST_RUNNING;
+    host->ready_at = uv_hrtime();
+    record_running(host);
+    record_session(host, "ready", NULL);
+    if (host->config.terminal)
+        host_open_terminal(host);
+    else
+        host_main_started(host, 0, NULL);
+}
+
+void host_main_started(struct host *host, int status, const struct error *why)
+{
     cJSON *reply = cJSON_CreateObject();
+    if (status != 0) {
+        cJSON_AddNumberToObject(reply, "status", status);
+        cJSON_AddStringToObject(reply, "message", why->message);
+    }
     cJSON_AddStringToObject(reply, "session", host->id);
     cJSON_AddStringToObject(reply, "accel", accel_name(&host->accel));
     if (host->accel.first)
@@ -146,6 +214,8 @@ static void host_init(struct host *host)
     uv_timer_init(&host->loop, &host->start_timer);
     uv_timer_init(&host->loop, &host->stop_timer);
     uv_timer_init(&host->loop, &host->finish);
+    uv_timer_init(&host->loop, &host->last_words);
+    host->last_words.data = host;
     uv_signal_init(&host->loop, &host->sigterm);
     host->start_timer.data = host->stop_timer.data = host->finish.data = host->sigterm.data = host;
     uv_signal_start(&host->sigterm, host_signal, SIGTERM);

@@ -19,6 +19,8 @@
 enum host_state { HOST_WAITING, HOST_STARTING, HOST_RUNNING, HOST_STOPPING, HOST_ENDED };
 
 struct peer;
+struct record;
+struct terminal;
 
 struct host {
     uv_loop_t loop;
@@ -40,15 +42,38 @@ struct host {
     bool show_console;   /* the guest's last words may say more than the reason */
     struct error reason; /* why the session ended; code 0: it was asked to */
     struct peer *peers;
-    struct peer *starter; /* waits for the answer to "start" */
+    struct peer *starter;  /* waits for the answer to "start" */
+    struct record *record; /* registry and event log; NULL: not in them yet, or no more */
+    uint64_t ready_at;     /* uv_hrtime() when the guest was ready; 0: it is not */
     uint32_t start_id;
+    struct terminal *terminals;
+    unsigned terminal_ids;   /* the last one given */
+    uint64_t terminal_uses;  /* counts attachments: which terminal was used last */
+    uv_timer_t last_words;   /* for viewers of a session that is over */
+    bool over;               /* its main command has ended */
+    unsigned terminal_count; /* terminals whose command runs */
 };
 
 /* Runs a session host on the connection `fd`; returns the process's exit status. */
 int host_main(int fd);
 
+/*
+ * The main terminal's command runs (status 0) or cannot be run: then status is what a shell would
+ * exit with, and *why says it for the user.
+ */
+void host_main_started(struct host *host, int status, const struct error *why);
+
 /* Begins the session; the answer goes to host->starter, sooner or later. */
 void host_start(struct host *host);
+
+/*
+ * The orderly end that was asked for: the guest's processes get SIGTERM and a moment, then the VM
+ * ends. Where the guest is not there, or does not do it in time, it is host_stop().
+ */
+void host_shutdown(struct host *host);
+
+/* An orderly end that goes on already need not be waited for. */
+void host_hurry(struct host *host);
 
 /* Ends the session: VM, files, connections. `why` may be NULL: it was asked for. */
 void host_stop(struct host *host, const struct error *why);

@@ -21,6 +21,9 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "session/host/exec.h"
+#include "session/host/report.h"
+#include "session/host/terminals.h"
+#include "session/host/viewers.h"
 #include "session/protocol/control.h"
 #include "session/protocol/json.h"
 
@@ -38,6 +41,7 @@ static void peer_remove(struct peer *peer)
     if (host->starter == peer)
         host->starter = NULL;
     exec_abandon_all(peer);
+    viewers_remove_peer(peer);
     conn_close(peer->conn);
     bool last_word = peer->birth && (host->config.bound || host->state < HOST_RUNNING);
     free(peer);
@@ -107,7 +111,12 @@ static int request_stop(struct peer *peer, const cJSON *request, struct error *e
 {
     (void)request;
     (void)err;
-    host_stop(peer->host, NULL);
+    if (!peer->birth || !peer->host->config.bound) {
+        host_shutdown(peer->host);
+        return 0;
+    }
+    host_stop(peer->host, NULL); /* what it was started for is over */
+    host_hurry(peer->host);
     return 0;
 }
 
@@ -118,8 +127,19 @@ static const struct request {
     int (*handle)(struct peer *peer, const cJSON *request, struct error *err);
     bool running; /* only while the guest is there */
 } requests[] = {
-    {"hello", request_hello, false}, {"start", request_start, false}, {"stop", request_stop, false},
-    {"exec", exec_request, true},    {"signal", exec_signal, true},   {"resize", exec_resize, true},
+    {"hello", request_hello, false},
+    {"start", request_start, false},
+    {"stop", request_stop, false},
+    {"info", report_info, false},
+    {"stats", report_stats, true},
+    {"subscribe", report_subscribe, false},
+    {"open", terminal_request_open, true},
+    {"terminals", terminal_request_list, true},
+    {"attach", viewer_request_attach, true},
+    {"detach", viewer_request_detach, true},
+    {"exec", exec_request, true},
+    {"signal", exec_signal, true},
+    {"resize", exec_resize, true},
 };
 
 static void peer_message(struct peer *peer, const struct frame *frame)

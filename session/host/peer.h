@@ -17,9 +17,10 @@ struct peer {
     struct peer *next;
     struct host *host;
     struct conn *conn;
-    bool birth;   /* started this host */
-    bool greeted; /* has said hello */
-    bool broken;  /* broke the protocol: nothing of it counts any more */
+    bool birth;      /* started this host */
+    bool greeted;    /* has said hello */
+    bool subscribed; /* gets the session's events as they happen */
+    bool broken;     /* broke the protocol: nothing of it counts any more */
     struct relay *relays[CONTROL_STREAMS_MAX]; /* by stream id minus one */
 };
 

@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "session/host/record.h"
+#include "session/store/leftover.h"
 #include "vm/disk.h"
 
 /* What vm_start() was given; one VM per process. */
@@ -62,14 +63,16 @@ static void on_qemu_event(void *context, const char *name, const cJSON *data)
 
 static int vm_directory(struct host *host, struct error *err)
 {
-    uint8_t random[4];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return error_system(err, errno, "no random numbers");
-    str_hex(host->id, random, sizeof random);
+    CLEAN_FD int all = -1; /* nobody takes a session without a lock for a dead one meanwhile */
+    int rc = leftover_lock(&all, err);
+    if (rc == 0)
+        rc = record_add(host, err);
+    if (rc < 0)
+        return rc;
     CLEAN_FREE char *name = str_printf("sessions/%s", host->id);
     if (name == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    int rc = path_xdg(PATH_STATE, name, &host->directory, err);
+    rc = path_xdg(PATH_STATE, name, &host->directory, err);
     if (rc == 0)
         rc = path_mkdirs(host->directory, 0700, err);
     if (rc < 0)
@@ -78,6 +81,7 @@ static int vm_directory(struct host *host, struct error *err)
     host->lock = lock != NULL ? open(lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
     if (host->lock < 0 || flock(host->lock, LOCK_EX | LOCK_NB) < 0)
         return error_system(err, errno, "cannot lock %s", host->directory);
+    record_session(host, "started", NULL);
     return 0;
 }
 

@@ -125,10 +125,11 @@ static void client_reply(struct client *client, const cJSON *message)
         if ((*at)->id == id) {
             struct client_waiting *waiting = *at;
             *at = waiting->next;
-            struct client_command *refused =
-                error != NULL ? client_find(client, waiting->stream) : NULL;
-            if (refused != NULL)
-                command_failed(refused, &why, 125);
+            struct client_command *command = client_find(client, waiting->stream);
+            if (command != NULL && error != NULL)
+                command_failed(command, &why, 125);
+            else if (command != NULL && cJSON_HasObjectItem(message, "terminal"))
+                command->events.started(command->context, 0); /* attached */
             if (waiting->done != NULL)
                 waiting->done(waiting->context, error == NULL ? message : NULL, &why);
             free(waiting);
@@ -155,6 +156,11 @@ static bool client_command_event(struct client *client, const char *name, const 
         command_free(command);
         copy.events.exited(copy.context, (uint32_t)json_number(message, "code", 0),
                            (uint32_t)json_number(message, "signal", 0));
+    } else if (strcmp(name, "detached") == 0) {
+        struct client_command copy = *command;
+        command_free(command);
+        if (copy.events.detached != NULL)
+            copy.events.detached(copy.context);
     } else {
         return false;
     }
@@ -299,40 +305,54 @@ void client_request(struct client *client, const char *name, cJSON *request, cli
             done(context, NULL, &why);
         return;
     }
-    *waiting = (struct client_waiting){
-        client->waiting, ++client->next_id,
-        strcmp(name, "exec") == 0 ? (uint32_t)json_number(request, "stream", 0) : 0, done, context};
+    *waiting = (struct client_waiting){client->waiting, ++client->next_id,
+                                       strcmp(name, "exec") == 0 || strcmp(name, "attach") == 0
+                                           ? (uint32_t)json_number(request, "stream", 0)
+                                           : 0,
+                                       done, context};
     client->waiting = waiting;
     cJSON_AddStringToObject(request, "request", name);
     cJSON_AddNumberToObject(request, "id", waiting->id);
     json_send(client->conn, request);
 }
 
-int client_exec(struct client *client, const struct client_exec *exec,
-                const struct client_command_events *events, void *context,
-                struct client_command **out, struct error *err)
+/* A stream of its own for what `request` asks for; sends it. */
+static int client_stream(struct client *client, const char *name, cJSON *request,
+                         const struct client_command_events *events, void *context,
+                         struct client_command **out, struct error *err)
 {
     uint32_t slot = 0;
-    if (client->ended)
+    if (client->ended) {
+        cJSON_Delete(request);
         return error_set(err, EPIPE, "the session host went away");
+    }
     while (slot < CONTROL_STREAMS_MAX && client->commands[slot] != NULL)
         slot++;
     struct client_command *command = slot < CONTROL_STREAMS_MAX ? calloc(1, sizeof *command) : NULL;
-    if (command == NULL)
+    if (command == NULL) {
+        cJSON_Delete(request);
         return error_set(err, EAGAIN, "%u commands run on this connection already",
                          CONTROL_STREAMS_MAX);
+    }
     command->client = client;
     command->stream = slot + 1;
     command->events = *events;
     command->context = context;
     command->input_credit = CONTROL_WINDOW;
-    command->input_ended = exec->no_stdin;
     for (int i = 0; i < CONTROL_CHANNELS; i++)
         command->output_credit[i] = CONTROL_WINDOW;
     client->commands[slot] = command;
-
-    cJSON *request = cJSON_CreateObject();
     cJSON_AddNumberToObject(request, "stream", command->stream);
+    *out = command;
+    client_request(client, name, request, NULL, NULL);
+    return 0;
+}
+
+int client_exec(struct client *client, const struct client_exec *exec,
+                const struct client_command_events *events, void *context,
+                struct client_command **out, struct error *err)
+{
+    cJSON *request = cJSON_CreateObject();
     json_add_strings(request, "argv", exec->argv);
     json_add_strings(request, "env", exec->env);
     if (exec->cwd != NULL)
@@ -344,9 +364,24 @@ int client_exec(struct client *client, const struct client_exec *exec,
         cJSON_AddNumberToObject(request, "columns", exec->columns);
     }
     cJSON_AddBoolToObject(request, "stdin", !exec->no_stdin);
-    *out = command;
-    client_request(client, "exec", request, NULL, NULL);
-    return 0;
+    int rc = client_stream(client, "exec", request, events, context, out, err);
+    if (rc == 0)
+        (*out)->input_ended = exec->no_stdin;
+    return rc;
+}
+
+int client_attach(struct client *client, const struct client_attach *attach,
+                  const struct client_command_events *events, void *context,
+                  struct client_command **out, struct error *err)
+{
+    cJSON *request = cJSON_CreateObject();
+    cJSON_AddNumberToObject(request, "terminal", attach->terminal);
+    cJSON_AddNumberToObject(request, "rows", attach->rows);
+    cJSON_AddNumberToObject(request, "columns", attach->columns);
+    cJSON_AddBoolToObject(request, "read_only", attach->read_only);
+    cJSON_AddNumberToObject(request, "colors", attach->colors);
+    cJSON_AddBoolToObject(request, "strings", attach->strings);
+    return client_stream(client, "attach", request, events, context, out, err);
 }
 
 int client_input(struct client_command *command, const void *data, uint32_t size, bool last)
@@ -382,6 +417,11 @@ static void client_command_request(const struct client_command *command, const c
 {
     cJSON_AddNumberToObject(request, "stream", command->stream);
     client_request(command->client, name, request, NULL, NULL);
+}
+
+void client_detach(struct client_command *command)
+{
+    client_command_request(command, "detach", cJSON_CreateObject());
 }
 
 void client_signal(struct client_command *command, int signal)

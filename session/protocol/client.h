@@ -55,6 +55,7 @@ struct client_command_events {
     void (*output)(void *context, unsigned channel, const uint8_t *data, uint32_t size, bool last);
     void (*accepted)(void *context, uint32_t bytes); /* so much more input may be sent */
     void (*exited)(void *context, uint32_t code, uint32_t signal); /* the end */
+    void (*detached)(void *context); /* the end; only after client_attach() */
 };
 
 /*
@@ -64,6 +65,26 @@ struct client_command_events {
 int client_exec(struct client *client, const struct client_exec *exec,
                 const struct client_command_events *events, void *context,
                 struct client_command **out, struct error *err);
+
+struct client_attach {
+    unsigned terminal; /* 0: the one last used */
+    uint16_t rows, columns;
+    bool read_only;
+    unsigned colors; /* 0 none, 1 the 256 of xterm, 2 true colour */
+    bool strings;    /* the terminal understands OSC */
+};
+
+/*
+ * Shows a terminal of the session: its screen and scrollback come as output (stdout), then the
+ * live stream. `started` is called when it is attached (pid 0), `exited` when its command ends,
+ * `detached` after client_detach(); then the command is gone.
+ */
+int client_attach(struct client *client, const struct client_attach *attach,
+                  const struct client_command_events *events, void *context,
+                  struct client_command **out, struct error *err);
+
+/* Asks to be let go: what is needed to give the terminal back comes as output, then `detached`. */
+void client_detach(struct client_command *command);
 
 /* -ENOBUFS beyond the credit, -EPIPE after `last`. At most CONTROL_DATA_MAX bytes. */
 int client_input(struct client_command *command, const void *data, uint32_t size, bool last);

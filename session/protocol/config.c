@@ -24,13 +24,25 @@ static const struct field {
     {"cpus", FIELD_NUMBER, offsetof(struct session_config, cpus)},
     {"rootfs_size", FIELD_NUMBER, offsetof(struct session_config, rootfs_size)},
     {"env", FIELD_LIST, offsetof(struct session_config, env)},
+    {"argv", FIELD_LIST, offsetof(struct session_config, argv)},
+    {"cwd", FIELD_TEXT, offsetof(struct session_config, cwd)},
+    {"rows", FIELD_NUMBER, offsetof(struct session_config, rows)},
+    {"columns", FIELD_NUMBER, offsetof(struct session_config, columns)},
+    {"scrollback", FIELD_NUMBER, offsetof(struct session_config, scrollback)},
+    {"terminal", FIELD_BOOL, offsetof(struct session_config, terminal)},
+    {"keep", FIELD_BOOL, offsetof(struct session_config, keep)},
     {"bound", FIELD_BOOL, offsetof(struct session_config, bound)},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
 void session_config_init(struct session_config *config)
 {
-    *config = (struct session_config){.memory = 512ull << 20, .cpus = 1, .rootfs_size = 4ull << 30};
+    *config = (struct session_config){.memory = 512ull << 20,
+                                      .cpus = 1,
+                                      .rootfs_size = 4ull << 30,
+                                      .rows = 24,
+                                      .columns = 80,
+                                      .scrollback = 10000};
 }
 
 static void *field_at(const struct session_config *config, const struct field *field)

@@ -27,7 +27,12 @@ struct session_config {
     uint64_t cpus;
     uint64_t rootfs_size; /* bytes; the disk is as large as this or the image, whichever is more */
     struct strv env;      /* NAME=VALUE for every command */
-    bool bound;           /* the session ends with the connection that started it */
+    struct strv argv;     /* of the main terminal; empty: a shell */
+    char *cwd;            /* of the main terminal */
+    uint64_t rows, columns, scrollback;
+    bool terminal; /* start with a terminal, the main one */
+    bool keep;     /* the session outlives its main terminal's command */
+    bool bound;    /* the session ends with the connection that started it */
 };
 
 /* 512 MiB, one CPU, a disk of 4 GiB. */

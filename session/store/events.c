@@ -7,10 +7,15 @@
 #include "session/store/events.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
 
+#include "base/cleanup.h"
 #include "session/store/database.h"
 
 static const struct {
@@ -104,7 +109,29 @@ int events_append(struct registry *registry, const struct event *events, size_t 
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (i == 0 || strcmp(events[i].session, events[i - 1].session) != 0)
             rc = events_trim(registry, events[i].session, err);
-    return rc == 0 ? database_commit(&transaction, "append to the event log", err) : rc;
+    if (rc == 0)
+        rc = database_commit(&transaction, "append to the event log", err);
+    if (rc == 0) /* what SQLite writes comes before its commit counts, so that is no signal */
+        (void)utimensat(AT_FDCWD, registry->path, NULL, 0);
+    return rc;
+}
+
+int events_watch(struct registry *registry, int *fd, struct error *err)
+{
+    CLEAN_FD int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (notify < 0 || inotify_add_watch(notify, registry->path, IN_ATTRIB) < 0)
+        return error_system(err, errno, "cannot watch %s", registry->path);
+    *fd = take_fd(&notify);
+    return 0;
+}
+
+void event_time_text(int64_t time, char out[EVENT_TIME_SIZE])
+{
+    time_t seconds = (time_t)(time / 1000);
+    struct tm utc = {0};
+    gmtime_r(&seconds, &utc);
+    size_t len = strftime(out, EVENT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + len, EVENT_TIME_SIZE - len, ".%03dZ", (int)(time % 1000));
 }
 
 void event_list_free(struct event_list *list)

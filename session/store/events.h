@@ -24,6 +24,10 @@ enum event_type {
 const char *event_type_name(enum event_type type);
 unsigned event_type_named(const char *name); /* 0: there is none of that name */
 
+/* RFC 3339, UTC, with milliseconds: 2026-01-31T23:59:59.123Z */
+#define EVENT_TIME_SIZE 32
+void event_time_text(int64_t time, char out[EVENT_TIME_SIZE]);
+
 struct event {
     int64_t row; /* grows with every event, over all sessions; set by the log */
     int64_t time;
@@ -34,7 +38,8 @@ struct event {
 
 /*
  * Appends the events, all or none. The writers of other processes wait meanwhile: a few hundred
- * at a time. -E2BIG or -EINVAL: a field is too long or makes no sense; the message names it.
+ * at a time. Who waits for events (events_watch()) is woken. -E2BIG or -EINVAL: a field is too long
+ * or makes no sense; the message names it.
  */
 int events_append(struct registry *registry, const struct event *events, size_t count,
                   struct error *err);
@@ -54,6 +59,13 @@ struct event_list {
 };
 void event_list_free(struct event_list *list);
 #define CLEAN_EVENTS __attribute__((cleanup(event_list_free)))
+
+/*
+ * An inotify descriptor that becomes readable after events were appended, by whichever process:
+ * read it empty, then query behind the last row. Nothing is lost, because the wake-up comes after
+ * the commit. The caller closes it.
+ */
+int events_watch(struct registry *registry, int *fd, struct error *err);
 
 /*
  * In ascending order of row. A whole list, so that a reader that is slow to show it holds

@@ -316,6 +316,22 @@ int repaint(const struct term *term, const struct repaint_options *options, stru
     return error_set(err, ENOMEM, "no memory to repaint a terminal");
 }
 
+/* The last row with something on it, or with the cursor; the whole of an alternate screen. */
+static int last_used_row(const struct term *term)
+{
+    struct term_cursor cursor;
+    int row = term->grid.rows - 1, length;
+    bool wrapped;
+    term_cursor(term, &cursor);
+    while (term->grid.active == 0 && row > cursor.row) {
+        term_line(term, row, &length, &wrapped);
+        if (length > 0)
+            break;
+        row--;
+    }
+    return row;
+}
+
 int repaint_leave(const struct term *term, struct buf *out, struct error *err)
 {
     static const struct repaint_options options = {.strings = true};
@@ -333,7 +349,7 @@ int repaint_leave(const struct term *term, struct buf *out, struct error *err)
         say(&painter, "\033[?1049l");
     plain_charsets(&painter);
     say(&painter, "\033]8;;\033\\\033[m\033[0 q");
-    check(&painter, buf_printf(out, "\033[%d;1H\r\n", term->grid.rows));
+    check(&painter, buf_printf(out, "\033[%d;1H\r\n", last_used_row(term) + 1));
     if (!painter.failed)
         return 0;
     out->end -= buf_len(out) - before;

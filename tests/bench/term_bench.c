@@ -9,30 +9,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "payload.h"
 #include "session/term/term.h"
 
 #define MB    1048576
 #define CHUNK 65536
-
-static size_t ascii(char *out, size_t size)
-{
-    size_t at = 0;
-    for (unsigned line = 0; at + 68 <= size; line++) {
-        for (unsigned i = 0; i < 67; i++)
-            out[at++] = (char)('!' + (line + i) % 94);
-        out[at++] = '\n';
-    }
-    return at;
-}
-
-static size_t colour(char *out, size_t size)
-{
-    size_t at = 0;
-    for (unsigned cell = 0; at + 32 < size; cell++)
-        at += (size_t)snprintf(out + at, size - at, "\033[38;5;%u;48;5;%um%c", cell % 256,
-                               (cell / 7) % 256, 'A' + (int)(cell % 26));
-    return at;
-}
 
 static double seconds(void)
 {
@@ -66,9 +47,9 @@ int main(void)
     char *data = malloc((size_t)64 * MB);
     if (data == NULL)
         return 1;
-    size_t size = ascii(data, (size_t)64 * MB);
+    size_t size = payload_ascii(data, (size_t)64 * MB);
     int failed = run("ascii", data, size, true, 24, 80) + run("ascii", data, size, true, 50, 200);
-    size = colour(data, (size_t)32 * MB);
+    size = payload_colour(data, (size_t)32 * MB);
     failed += run("colour", data, size, false, 24, 80) + run("colour", data, size, false, 50, 200);
     free(data);
     return failed;

@@ -1,1 +1,2 @@
 vmdeck_unit(vm vm)
+vmdeck_fuzz(guest vm)

@@ -1,0 +1,276 @@
+#!/usr/bin/env bash
+# bash and attach as a user sees them: the program in the panes of a private tmux server, keys by
+# send-keys, screens by capture-pane. A pane is a terminal of its own size; nothing waits for time,
+# only for what a screen shows.
+. "$(dirname "$0")/lib.sh"
+quiet_notice
+
+unset TMUX TMUX_PANE
+t() { tmux -u -f /dev/null -S "$HOME/tmux" "$@"; }
+trap 't kill-server 2>/dev/null' EXIT
+trap 'exit 143' TERM INT HUP
+
+# `v TAG ARGUMENTS…` in a pane runs vmdeck and says how it ended and whether the terminal's settings
+# are what they were.
+cat >pane.rc <<'R'
+PS1='host$ '
+v() {
+    local tag=$1 before status
+    shift
+    before=$(stty -g)
+    "$VMDECK" "$@"
+    status=$?
+    [ "$(stty -g)" = "$before" ] && echo "done $tag status=$status tty=same" ||
+        echo "done $tag status=$status tty=changed"
+}
+R
+
+# pane NAME COLUMNS ROWS [TERM]
+pane() {
+    t new-session -d -s "$1" -x "$2" -y "$3" "TERM=${4-screen-256color} exec bash --rcfile pane.rc -i"
+    see "$1" 'host\$ *$' "a shell in pane $1"
+}
+keys() { t send-keys -t "$1:" "${@:2}"; }            # names of keys
+line() { t send-keys -t "$1:" -l "$2" && keys "$1" Enter; } # a line typed
+screen() { t capture-pane -p -t "$1:"; }
+history_of() { t capture-pane -p -S - -t "$1:"; }
+state() { t display-message -p -t "$1:" "#{$2}"; }
+
+# until_true WHAT COMMAND…: waits until the command succeeds.
+until_true() {
+    local end=$((SECONDS + 40))
+    until "${@:2}"; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            fail "$1"
+            return 1
+        fi
+        sleep 0.02
+    done
+}
+shows() { screen "$1" | grep -qE -- "$2"; }
+showed() { history_of "$1" | grep -qE -- "$2"; }
+see() { until_true "$3: no '$2' in pane $1" shows "$1" "$2" || screen "$1"; } # PANE REGEX WHAT
+gone() { ! shows "$1" "$2"; }
+
+# resize PANE COLUMNS ROWS: tmux tells the program of it later.
+resize() {
+    t resize-window -t "$1:" -x "$2" -y "$3"
+    until_true "pane $1 has another size" has_size "$1" "$3 $2"
+}
+has_size() { [ "$(stty -F "$(state "$1" pane_tty)" size)" = "$2" ]; }
+
+# wiped PANE: an empty screen and history, so that what is seen next is new.
+wiped() {
+    keys "$1" C-l
+    t clear-history -t "$1:"
+    t send-keys -t "$1:" -l 'clear' && keys "$1" Enter
+    until_true "pane $1 is not clear" gone "$1" 'clear|[a-z]{3}-'
+    t clear-history -t "$1:"
+}
+
+left() { see "$1" "done $2 status=${3-0} tty=same" "end of $2"; } # PANE TAG [STATUS]
+client_of() { pgrep -t "$(state "$1" pane_tty | sed 's,/dev/,,')" -x vmdeck; }
+qemu_of() { pgrep -f "qemu-system.*$XDG_STATE_HOME.*/$1"; }
+host_of() { ps -o ppid= "$(qemu_of "$1")" | tr -d ' '; }
+
+# --- the first session: a shell, left and found again
+
+pane a 80 24
+line a 'v first bash --name demo'
+see a '#$' 'the prompt of the guest'
+line a 'PS1="guest> "; echo sum-$((40 + 2))'
+see a '^sum-42' 'a command in the guest'
+see a '^guest> *$' 'the prompt'
+line a 'i=0; while :; do echo tick-$((i++)); sleep 0.1; done'
+see a '^tick-3' 'a counter'
+keys a C-]
+left a first
+shows a 'left session [0-9a-f]{8} running; back with: vmdeck attach' || fail 'no hint how to come back'
+count=$(screen a | grep -oE 'tick-[0-9]+' | tail -1)
+line a 'echo usable-$((1 + 2))'
+see a '^usable-3' 'the shell after leaving'
+
+# While it is left alone another one starts, which takes its time.
+id=$("$VMDECK" bash --detached --keep --name kept 2>err)
+[[ $id =~ ^[0-9a-f]{8}$ ]] || fail "--detached printed '$id': $(cat err)"
+
+wiped a
+line a 'v second attach demo'
+see a '^tick-[0-9]+' 'the counter again'
+first=$(history_of a | grep -oE '^tick-[0-9]+' | tail -1)
+[ "$((${first#tick-} - ${count#tick-}))" -ge 5 ] || fail "the counter stood still: $count, then $first"
+keys a C-c
+line a 'clear; seq 1 200; echo end-$((1 + 1))'
+see a '^end-2' 'two hundred lines'
+
+# --- other sizes and kinds of terminal
+
+for kind in screen xterm-256color linux; do
+    case $kind in
+    screen) columns=100 rows=30 ;;
+    xterm-256color) columns=60 rows=15 ;;
+    linux) columns=80 rows=25 ;;
+    esac
+    keys a C-]
+    left a second
+    wiped a
+    pane "$kind" $columns $rows "$kind"
+    line "$kind" "clear; v $kind attach demo"
+    see "$kind" '^end-2' "attach in $kind"
+    see "$kind" '^guest> *$' "the prompt in $kind"
+    screen "$kind" | grep -qx 200 || fail "$kind: the screen is not what it was: $(screen "$kind")"
+    history_of "$kind" | grep -xE '[0-9]+' | cmp -s - <(seq 1 200) ||
+        fail "$kind: the scrollback is not 1 to 200: $(history_of "$kind" | head -40)"
+    line "$kind" 'stty size'
+    see "$kind" "^$rows $columns\$" "the guest's size in $kind"
+    keys "$kind" C-]
+    left "$kind" "$kind"
+    t kill-session -t "$kind"
+    line a 'v second attach demo'
+    see a '^guest> *$' 'back in the first'
+done
+
+# --- programs on the alternate screen, left, resized, found again
+
+line a 'clear; seq 1 500 >/tmp/numbers; vim.tiny -u NONE /tmp/numbers'
+see a '^23$' 'vim'
+[ "$(state a alternate_on)" = 1 ] || fail 'vim is not on the alternate screen'
+keys a C-]
+left a second
+[ "$(state a alternate_on)" = 0 ] || fail 'left on the alternate screen'
+resize a 100 30
+line a 'v third attach demo'
+see a '^29$' 'vim, resized'
+[ "$(screen a | head -29)" = "$(seq 1 29)" ] || fail "vim: $(screen a)"
+[ "$(state a alternate_on)" = 1 ] || fail 'vim is no more on the alternate screen'
+line a ':q!'
+see a '^guest> *$' 'the screen below vim'
+[ "$(state a alternate_on)" = 0 ] || fail 'on the alternate screen after vim'
+
+line a 'less /tmp/numbers'
+see a '^29$' 'less'
+keys a C-]
+left a third
+resize a 80 24
+line a 'v fourth attach demo'
+see a '^/tmp/numbers|^:$|^23$' 'less, resized'
+keys a G
+see a '^500$' 'the end in less'
+until_true "less: $(screen a)" shows a '^478$'
+keys a q
+see a '^guest> *$' 'the screen below less'
+
+# --- two viewers
+
+pane b 100 30
+line b 'clear; v b1 attach demo'
+see b '^guest> *$' 'the second viewer'
+line a 'clear; stty size; echo both-$((1 + 1))'
+see a '^24 80' "the smaller one's size"
+see b '^both-2' 'what the first typed'
+line b 'echo other-$((2 + 2))'
+see a '^other-4' 'what the second typed'
+texts_equal() { [ "$(screen a)" = "$(screen b | head -24)" ]; }
+until_true 'two viewers show different screens' texts_equal || { screen a; screen b; }
+resize b 60 15
+line a 'clear; stty size'
+see a '^15 60' 'the second is smaller now'
+see b '^15 60' 'both see it'
+keys b C-]
+left b b1
+line a 'clear; stty size'
+see a '^24 80' 'the first alone'
+
+line b 'clear; v b2 attach demo --read-only'
+see b '^24 80' 'a reader'
+line b 'echo typed-by-reader'
+line a 'stty size; echo by-owner-$((3 + 3))'
+see b '^by-owner-6' 'what the owner typed'
+gone a 'typed' || fail "a reader's keys arrived: $(screen a)"
+shows a '^15 60' || fail "a reader's size does not count: $(screen a)"
+keys b C-]
+left b b2
+
+# --- new terminals in the same session
+
+line b 'clear; v b3 attach demo --cwd /usr/share --env WORD=value -- sh -c '\''echo in $PWD $WORD; exit 7'\'''
+left b b3 7
+showed b '^in /usr/share value' || fail "directory and environment: $(history_of b)"
+line b 'clear; v b4 attach demo -- sh -c '\''kill -9 $$'\'''
+left b b4 137
+line b 'clear; v b5 attach demo -- no-such-command'
+left b b5 127
+[ "$(screen b | grep -c 'no-such-command: command not found')" -eq 1 ] || fail "not found: $(screen b)"
+line b 'clear; v b6 attach demo --new'
+see b '#$' 'a second shell'
+line b 'tty; exit 5'
+left b b6 5
+showed b '^/dev/pts/1' || fail "not a terminal of its own: $(history_of b)"
+
+# --- Ctrl-] in a paste is text
+
+wiped a
+t set-buffer $'echo past\x1ded'
+t paste-buffer -p -t a:
+see a 'echo past(\^\])?.?ed' 'a paste with Ctrl-] in it'
+keys a C-u
+line a 'echo still-$((4 + 4))'
+see a '^still-8' 'the session after the paste'
+
+# --- fifty sizes, then the right one
+
+tty=$(state a pane_tty)
+for i in {1..50}; do
+    stty -F "$tty" cols $((60 + i % 37)) rows $((12 + i % 19))
+done
+stty -F "$tty" cols 80 rows 24
+line a 'clear; stty size; echo storm-$((5 + 5))'
+see a '^storm-10' 'after many sizes'
+screen a | head -3 | tr '\n' ' ' | grep -q '24 80 storm-10 guest>' || fail "after many sizes: $(screen a)"
+
+# --- ends of the client that nobody wanted
+
+kill -TERM "$(client_of a)"
+left a fourth 143
+line a 'clear; v fifth attach demo'
+see a '^storm-10' 'after SIGTERM'
+kill -KILL "$(client_of a)"
+see a 'Killed' 'the client is killed'
+line b 'clear; v b7 attach demo'
+see b '^storm-10' 'after SIGKILL'
+
+# --- the end of the shell is the end of the session
+
+line b 'exit 7'
+left b b7 7
+line b 'clear; v b8 attach demo'
+left b b8 125
+shows b 'vmdeck attach: .*has ended' || fail "attach to nothing: $(screen b)"
+
+line b 'clear; v b9 attach kept'
+see b '#$' 'the kept session'
+line b 'exit 3'
+left b b9 3
+line b 'clear; v b10 attach kept'
+see b '#$' 'a new shell in the kept session'
+
+# --- session host and QEMU killed under the viewer
+
+host=$(host_of "$id")
+kill -KILL "$host"
+left b b10 125
+shows b 'vmdeck attach: .*(went away|ended|gone)' || fail "host killed: $(screen b)"
+no_qemu() { [ -z "$(qemu_of "$id")" ]; }
+until_true 'host killed: QEMU stays' no_qemu
+
+line b 'clear; v b11 bash -- sh -c "echo start-\$((6 + 6)); echo on-console >/dev/console; exec sleep 1000"'
+see b '^start-12' 'a command instead of a shell'
+kill -KILL "$(qemu_of '')"
+left b b11 125
+shows b 'QEMU was killed by signal 9' || fail "QEMU killed: $(screen b)"
+shows b 'console said last' && shows b 'on-console' || fail "QEMU killed, console: $(screen b)"
+line b 'clear; v b12 bash -- no-such-command'
+left b b12 127
+[ "$(screen b | grep -c 'no-such-command: command not found')" -eq 1 ] || fail "not found: $(screen b)"
+
+finish

@@ -1,0 +1,1 @@
+vmdeck_unit(cp_extract session_cli)

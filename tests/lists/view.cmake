@@ -1,0 +1,17 @@
+if(TARGET session_cli)
+  vmdeck_unit(keys session_cli)
+endif()
+if(COMMAND vmdeck_e2e)
+  vmdeck_e2e(bash TIMEOUT 240)
+endif()
+
+# By hand: tests/bench/view.sh
+if(TARGET session_host AND TARGET agent_engine)
+  add_executable(view_bench bench/view_bench.c)
+  target_link_libraries(view_bench PRIVATE agent_engine session_host util)
+  target_link_options(view_bench PRIVATE -Wl,--wrap=configure_apply)
+endif()
+if(TARGET session_protocol)
+  add_executable(echo_bench bench/echo_bench.c)
+  target_link_libraries(echo_bench PRIVATE session_protocol)
+endif()
