@@ -32,9 +32,8 @@ static void tty_fatal(int signum)
     raise(signum);
 }
 
-static void tty_stop(int signum)
+void tty_suspend(void)
 {
-    int code = errno;
     bool was_raw = is_raw != 0;
     tty_restore();
     raise(SIGSTOP);
@@ -42,7 +41,13 @@ static void tty_stop(int signum)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
         is_raw = 1;
     }
+}
+
+static void tty_stop(int signum)
+{
+    int code = errno;
     (void)signum;
+    tty_suspend();
     errno = code;
 }
 

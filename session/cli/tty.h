@@ -11,6 +11,9 @@
 int tty_raw(struct error *err);
 void tty_restore(void); /* async-signal-safe; nothing happens unless raw */
 
+/* Stops this process as SIGTSTP would, the terminal put right meanwhile; raw again afterwards. */
+void tty_suspend(void);
+
 /* Size of the terminal on standard input, output or error; 24×80 where there is none. */
 void tty_size(uint16_t *rows, uint16_t *columns);
 

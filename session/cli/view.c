@@ -23,7 +23,7 @@
 #include "session/protocol/control.h"
 #include "session/protocol/json.h"
 
-#define SIGNALS    5
+#define SIGNALS    6
 #define LEAVE_MS   2000 /* for a host that does not let go */
 #define READ_BYTES 4096
 
@@ -86,10 +86,8 @@ static void on_failed(void *context, const struct error *why, int status)
     run->status = status;
     if (run->error.code == 0)
         run->error = *why;
-    if (status == 126 || status == 127) {
-        run->given_back = true;
-        run_finish(run, VIEW_FAILED);
-    }
+    run->given_back = status == 126 || status == 127;
+    run_finish(run, VIEW_FAILED); /* on_gone() may know more, and comes before the loop stops */
 }
 
 static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
@@ -243,6 +241,17 @@ static void on_gone(void *context, const struct error *why)
 
 const struct client_events view_events = {on_event, on_gone};
 
+/* Without a word of the host: modes that a shell cannot live with go off. */
+static void view_reset(const struct run *run)
+{
+    static const char modes[] = "\030\033[?2004l\033[?1000l\033[?1002l\033[?1003l\033[?1006l"
+                                "\033[?1004l\033[?1l\033>\033[?7h\033[?25h\033[r\033[m\r\n";
+    static const char screen[] = "\030\033[?1049l";
+    if (run->alternate)
+        fd_write_all(STDOUT_FILENO, screen, sizeof screen - 1);
+    fd_write_all(STDOUT_FILENO, modes, sizeof modes - 1);
+}
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct run *run = handle->data;
@@ -253,20 +262,15 @@ static void on_signal(uv_signal_t *handle, int signum)
             client_resize(run->command, rows, columns);
         return;
     }
+    if (signum == SIGTSTP) { /* from elsewhere: typed, it is the guest's */
+        view_reset(run);
+        run->alternate = false;
+        tty_suspend(); /* SIGCONT follows, and with it a new drawing */
+        return;
+    }
     run->status = 128 + signum;
     run->end = VIEW_SIGNALLED;
     run_leave(run);
-}
-
-/* Without a word of the host: modes that a shell cannot live with go off. */
-static void view_reset(const struct run *run)
-{
-    static const char modes[] = "\030\033[?2004l\033[?1000l\033[?1002l\033[?1003l\033[?1006l"
-                                "\033[?1004l\033[?1l\033>\033[?7h\033[?25h\033[r\033[m\r\n";
-    static const char screen[] = "\030\033[?1049l";
-    if (run->alternate)
-        fd_write_all(STDOUT_FILENO, screen, sizeof screen - 1);
-    fd_write_all(STDOUT_FILENO, modes, sizeof modes - 1);
 }
 
 static unsigned view_colors(void)
@@ -300,7 +304,7 @@ static int run_open(struct run *run, struct error *err)
 {
     static const struct client_command_events events = {on_started,  on_failed, on_output,
                                                         on_accepted, on_exited, on_detached};
-    static const int signals[SIGNALS] = {SIGWINCH, SIGCONT, SIGTERM, SIGHUP, SIGINT};
+    static const int signals[SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP, SIGINT};
     struct view *view = run->view;
     uv_timer_init(&view->loop, &run->flush);
     uv_timer_init(&view->loop, &run->leave);
@@ -311,11 +315,6 @@ static int run_open(struct run *run, struct error *err)
         rc = watch_open(&run->input, &view->loop, STDIN_FILENO, UV_READABLE, on_input, run, err);
     if (rc < 0)
         return rc;
-    for (int i = 0; i < SIGNALS; i++) {
-        uv_signal_init(&view->loop, &run->signals[i]);
-        run->signals[i].data = run;
-        uv_signal_start(&run->signals[i], on_signal, signals[i]);
-    }
     struct client_attach attach = {.terminal = view->terminal,
                                    .read_only = view->read_only,
                                    .colors = view_colors(),
@@ -323,6 +322,11 @@ static int run_open(struct run *run, struct error *err)
     tty_size(&attach.rows, &attach.columns);
     fprintf(stderr, "vmdeck: session %s (Ctrl-] leaves it running)\n", view->id);
     rc = tty_raw(err);
+    for (int i = 0; i < SIGNALS; i++) {
+        uv_signal_init(&view->loop, &run->signals[i]);
+        run->signals[i].data = run;
+        uv_signal_start(&run->signals[i], on_signal, signals[i]);
+    }
     if (rc == 0)
         rc = client_attach(view->client, &attach, &events, run, &run->command, err);
     return rc;

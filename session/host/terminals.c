@@ -95,8 +95,8 @@ static void terminal_over(struct terminal *terminal, cJSON *event)
     host->terminal_count--;
     if (terminal->main && !host->config.keep)
         host->over = true;
+    terminal->end = event;
     viewers_end(terminal, event);
-    cJSON_Delete(event);
     terminal_check_over(host);
 }
 
@@ -230,6 +230,7 @@ static void terminal_freed(uv_handle_t *handle)
     term_free(terminal->term);
     strv_free(&terminal->argv);
     strv_free(&terminal->env);
+    cJSON_Delete(terminal->end);
     free(terminal->cwd);
     buf_free(&terminal->input);
     free(terminal);
@@ -288,7 +289,7 @@ struct terminal *terminal_find(struct host *host, unsigned id)
 {
     struct terminal *found = NULL;
     for (struct terminal *t = host->terminals; t != NULL; t = t->next)
-        if (t->command != NULL && (id != 0 ? t->id == id : found == NULL || t->used > found->used))
+        if (id != 0 ? t->id == id : t->command != NULL && (found == NULL || t->used > found->used))
             found = t;
     return found;
 }

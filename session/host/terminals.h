@@ -21,6 +21,7 @@ struct terminal {
     uint64_t used; /* order of last use: "attach" without a number takes the newest */
     struct term *term;
     struct guest_command *command; /* NULL: ended */
+    cJSON *end;                    /* how it ended, for one who attaches a moment too late */
     struct strv argv;              /* what runs in it */
     struct strv env;
     char *cwd;

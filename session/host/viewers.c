@@ -214,7 +214,10 @@ int viewer_request_attach(struct peer *peer, const cJSON *request, struct error 
     terminal->viewers = viewer;
     terminal_fit(terminal);
     viewer_paint(viewer, true);
-    viewer_pump(viewer);
+    if (terminal->end != NULL)
+        viewer_finish(viewer, cJSON_Duplicate(terminal->end, true));
+    else
+        viewer_pump(viewer);
     return 1;
 }
 

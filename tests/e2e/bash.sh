@@ -232,6 +232,18 @@ screen a | head -3 | tr '\n' ' ' | grep -q '24 80 storm-10 guest>' || fail "afte
 
 kill -TERM "$(client_of a)"
 left a fourth 143
+# shellcheck disable=SC2016 # a plain command: job control does not go well with v
+line a 'clear; "$VMDECK" attach demo'
+see a '^storm-10' 'a plain attach'
+kill -TSTP "$(client_of a)"
+see a 'Stopped' 'the client is stopped'
+line a 'stty -a | grep -o " icanon"; echo stopped-$((4 + 4))'
+see a '^stopped-8' 'the shell while the client is stopped'
+shows a '^ icanon' || fail "the terminal while the client is stopped: $(screen a)"
+line a 'fg'
+see a '^storm-10' 'after SIGTSTP'
+keys a C-]
+see a 'left session' 'after SIGTSTP, Ctrl-]'
 line a 'clear; v fifth attach demo'
 see a '^storm-10' 'after SIGTERM'
 kill -KILL "$(client_of a)"

@@ -62,12 +62,16 @@ copy tree box:/root
 copy tree/. box:/root/new
 [ "$(guest "cd /root/tree && $manifest; cd /root/new && $manifest")" = "$here"$'\n'"$here" ] ||
     fail 'merged in the guest'
+unlock() { chmod u+w into/new/locked; } # or only root could put a file there
 mkdir into
 copy box:/root/new into
+unlock
 copy box:/root/new/ into/
+unlock
 copy box:/root/new/. into/new
 [ "$(cd into/new && eval "$manifest")" = "$here" ] || fail 'merged here'
 rm -rf into/new/many && printf other >into/new/plain && printf kept >into/new/kept
+unlock
 copy box:/root/new into
 [ "$(cat into/new/plain into/new/kept)" = datakept ] && [ -e into/new/many/2999 ] || fail 'merge: files'
 copy box: home
@@ -195,4 +199,5 @@ wait $!
 [ $? -eq 125 ] && [ "$(wc -l <err)" -eq 1 ] || fail "VM gone: $(cat err)"
 wait "$vm_pid" 2>/dev/null
 nothing_left 'cp'
+chmod -R u+w . 2>/dev/null
 finish
