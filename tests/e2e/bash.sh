@@ -81,7 +81,8 @@ see a '#$' 'the prompt of the guest'
 line a 'PS1="guest> "; echo sum-$((40 + 2))'
 see a '^sum-42' 'a command in the guest'
 see a '^guest> *$' 'the prompt'
-line a 'i=0; while :; do echo tick-$((i++)); sleep 0.1; done'
+# one process, so that a Ctrl-C cannot meet the moment between two
+line a 'perl -e '\''$| = 1; for (;;) { print "tick-", $i++, "\n"; select undef, undef, undef, 0.1 }'\'''
 see a '^tick-3' 'a counter'
 keys a C-]
 left a first
