@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -146,12 +147,18 @@ static int apply_entropy(const struct settings *settings)
     return rc;
 }
 
+/* Cuts what was longer only where it was: O_TRUNC would cost more than the rest. */
 static int write_file(const char *path, int flags, const char *text)
 {
+    struct stat st;
+    size_t size = strlen(text);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
     if (fd < 0)
         return -errno;
-    int rc = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+    int rc = write(fd, text, size) < 0 || fstat(fd, &st) != 0 ? -errno : 0;
+    if (rc == 0 && (flags & O_APPEND) == 0 && (size_t)st.st_size > size &&
+        ftruncate(fd, (off_t)size) != 0)
+        rc = -errno;
     close(fd);
     return rc;
 }
@@ -193,7 +200,7 @@ static int apply_hostname(const struct settings *settings)
     if (sethostname(name, strlen(name)) != 0)
         return -errno;
     snprintf(line, sizeof line, "%s\n", name);
-    int rc = write_file("/etc/hostname", O_TRUNC, line);
+    int rc = write_file("/etc/hostname", 0, line);
     read_file("/etc/hosts", &hosts);
     bool ends = buf_len(&hosts) == 0 || buf_data(&hosts)[buf_len(&hosts) - 1] == '\n';
     const char *text = buf_string(&hosts);
@@ -227,7 +234,7 @@ static int apply_machine_id(const struct settings *settings)
     }
     id[2 * sizeof random] = '\n';
     id[2 * sizeof random + 1] = '\0';
-    int rc = write_file("/etc/machine-id", O_TRUNC, id);
+    int rc = write_file("/etc/machine-id", 0, id);
     return rc == -EROFS ? 0 : rc;
 }
 

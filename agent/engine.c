@@ -17,6 +17,7 @@
 
 #include "agent/configure.h"
 #include "agent/console.h"
+#include "agent/freeze.h"
 #include "agent/stream.h"
 
 struct engine {
@@ -28,6 +29,7 @@ struct engine {
     pid_t (*greeted)(void);
     pid_t late;       /* the child that does late work; -1: done */
     unsigned waiting; /* empty CONFIGUREs that wait for it */
+    bool frozen;      /* the root file system is */
     bool met;         /* a HELLO came: `epoch` is the host's */
     uint8_t epoch[WIRE_EPOCH_SIZE];
     int end; /* enum engine_end; 0 while it goes on */
@@ -77,6 +79,9 @@ static int on_hello(struct engine *engine, const struct frame *frame, const char
     memcpy(engine->epoch, epoch, sizeof engine->epoch);
     if (restart)
         engine->waiting = 0;
+    if (engine->frozen)
+        freeze_end();
+    engine->frozen = false;
     port_greet(&engine->port, epoch, restart);
     if (!engine->met && engine->greeted != NULL) {
         port_flush(&engine->port);
@@ -198,6 +203,21 @@ static int on_abandon(struct engine *engine, const struct frame *frame, const ch
     return 0;
 }
 
+static int on_quiesce(struct engine *engine, const struct frame *frame, const char **why)
+{
+    uint8_t answer[4];
+    int rc = 0;
+    (void)why;
+    if ((frame->flags & WIRE_FREEZE) != 0 && !engine->frozen) {
+        rc = freeze_root();
+        engine->frozen = rc == 0;
+    }
+    put_u32(answer, (uint32_t)-rc);
+    port_send(&engine->port, WIRE_QUIET, 0, 0, answer, sizeof answer);
+    port_quiesce(&engine->port);
+    return 0;
+}
+
 static int on_shutdown(struct engine *engine, const struct frame *frame, const char **why)
 {
     (void)frame;
@@ -210,9 +230,10 @@ static int receive(void *context, const struct frame *frame, const char **why)
 {
     static int (*const handlers[WIRE_TYPES])(struct engine *, const struct frame *,
                                              const char **) = {
-        [WIRE_HELLO] = on_hello,   [WIRE_CONFIGURE] = on_configure, [WIRE_SPAWN] = on_spawn,
-        [WIRE_DATA] = on_data,     [WIRE_CREDIT] = on_credit,       [WIRE_RESIZE] = on_resize,
-        [WIRE_SIGNAL] = on_signal, [WIRE_ABANDON] = on_abandon,     [WIRE_SHUTDOWN] = on_shutdown,
+        [WIRE_HELLO] = on_hello,     [WIRE_CONFIGURE] = on_configure, [WIRE_SPAWN] = on_spawn,
+        [WIRE_DATA] = on_data,       [WIRE_CREDIT] = on_credit,       [WIRE_RESIZE] = on_resize,
+        [WIRE_SIGNAL] = on_signal,   [WIRE_ABANDON] = on_abandon,     [WIRE_SHUTDOWN] = on_shutdown,
+        [WIRE_QUIESCE] = on_quiesce,
     };
     struct engine *engine = context;
     if (!engine->port.greeted && frame->type != WIRE_HELLO) {

@@ -68,6 +68,13 @@ static const struct {
     {"/proc/self/fd/2", "/dev/stderr"},
 };
 
+/*
+ * Files that say who this machine is. What is written into them at each configuration would be the
+ * dearest part of it on a disk (and is nobody else's business), so they lie in memory, mounted over
+ * those of the root file system, as in containers.
+ */
+static const char *const identity[] = {"hosts", "hostname", "machine-id"};
+
 /* devtmpfs, and the console on descriptors that the kernel could not give us. */
 static int mount_devices(const char **why)
 {
@@ -182,6 +189,38 @@ static void copy_agent(void)
         close(to);
 }
 
+static int copy_file(const char *from, const char *to)
+{
+    struct stat st;
+    int in = open(from, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (in < 0)
+        in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = in >= 0 ? open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+    int rc =
+        out < 0 || fstat(in, &st) != 0 || sendfile(out, in, NULL, (size_t)st.st_size) != st.st_size
+            ? -errno
+            : 0;
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return rc;
+}
+
+static void mount_identity(void)
+{
+    char file[64], copy[64];
+    for (size_t i = 0; i < sizeof identity / sizeof identity[0]; i++) {
+        snprintf(file, sizeof file, "/etc/%s", identity[i]);
+        snprintf(copy, sizeof copy, "/run/vmdeck/%s", identity[i]);
+        int rc = copy_file(file, copy);
+        if (rc == 0 && mount(copy, file, NULL, MS_BIND, NULL) != 0)
+            rc = -errno;
+        if (rc < 0)
+            console_log("%s stays as it is: %s", file, strerror(-rc));
+    }
+}
+
 static void loopback_up(void)
 {
     struct ifreq request = {.ifr_name = "lo"};
@@ -260,6 +299,7 @@ int init_system(const char **why)
     if (rc == 0) {
         mount_rest();
         copy_agent();
+        mount_identity();
         loopback_up();
         sethostname("vmdeck", strlen("vmdeck"));
         rc = open_port(uevents, why);

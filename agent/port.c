@@ -131,7 +131,8 @@ void port_greet(struct port *port, const uint8_t epoch[WIRE_EPOCH_SIZE], bool re
     put_u32(hello, WIRE_VERSION);
     memcpy(hello + 4, epoch, WIRE_EPOCH_SIZE);
     struct buf waiting = {0};
-    if (restart) {
+    port->quiet = false;
+    if (restart && buf_len(&port->out) > 0) {
         waiting = port->out;
         port->out = (struct buf){0};
         port->sent = 0;
@@ -141,6 +142,12 @@ void port_greet(struct port *port, const uint8_t epoch[WIRE_EPOCH_SIZE], bool re
         port->failed = true;
     buf_free(&waiting);
     port->greeted = true;
+}
+
+void port_quiesce(struct port *port)
+{
+    port->quiet = true;
+    port->last = buf_len(&port->out);
 }
 
 /* Forgets the frames that are out as a whole. */
@@ -156,18 +163,26 @@ static void frames_sent(struct port *port, size_t bytes)
         whole += frame;
     }
     buf_consume(&port->out, whole);
+    port->last -= whole < port->last ? whole : port->last;
+}
+
+/* How many bytes may be written now. */
+static size_t sendable(const struct port *port)
+{
+    size_t size = port->quiet ? port->last : buf_len(&port->out);
+    return port->greeted && port->writable && size > port->sent ? size - port->sent : 0;
 }
 
 void port_flush(struct port *port)
 {
     struct buf *lines = console_frames();
+    size_t size;
     if (port->greeted && buf_len(lines) > 0) {
         if (buf_append(&port->out, buf_data(lines), buf_len(lines)) == 0)
             buf_consume(lines, buf_len(lines));
     }
-    while (port->greeted && port->writable && buf_len(&port->out) > 0) {
-        ssize_t n = write(port->watch.fd, buf_data(&port->out) + port->sent,
-                          buf_len(&port->out) - port->sent);
+    while ((size = sendable(port)) > 0) {
+        ssize_t n = write(port->watch.fd, buf_data(&port->out) + port->sent, size);
         if (n > 0) {
             frames_sent(port, (size_t)n);
         } else if (n < 0 && errno != EINTR) {

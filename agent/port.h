@@ -22,7 +22,9 @@ struct port {
     bool writable;  /* the last write was not refused */
     bool armed;     /* we are told when the port takes bytes again */
     bool greeted;   /* a HELLO came on this connection: frames may go out */
-    bool failed;    /* the port is gone for good */
+    bool quiet;     /* only `last` bytes of `out` may go until the next HELLO */
+    size_t last;
+    bool failed; /* the port is gone for good */
 };
 
 /* Called for each frame; -EPROTO ends the conversation, *why (a constant) saying what was wrong. */
@@ -47,13 +49,16 @@ void port_send(struct port *port, uint8_t type, uint8_t flags, uint32_t stream, 
 /* Answers a HELLO; with `restart`, before anything else that waits to be sent. */
 void port_greet(struct port *port, const uint8_t epoch[WIRE_EPOCH_SIZE], bool restart);
 
+/* What is to be sent so far is the last until port_greet(). */
+void port_quiesce(struct port *port);
+
 /* Sends as much as the port takes. */
 void port_flush(struct port *port);
 
 /* True when a DATA frame that is added now would go out at once. */
 static inline bool port_idle(const struct port *port)
 {
-    return port->greeted && port->writable && buf_len(&port->out) == 0;
+    return port->greeted && port->writable && !port->quiet && buf_len(&port->out) == 0;
 }
 
 #endif

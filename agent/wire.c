@@ -21,6 +21,8 @@ static const struct frame_rule rows[WIRE_TYPES] = {
     [WIRE_ABANDON] = {"abandon", 0, 0},
     [WIRE_SHUTDOWN] = {"shutdown", 0, 0},
     [WIRE_LOG] = {"log", 0, WIRE_TEXT_MAX},
+    [WIRE_QUIESCE] = {"quiesce", 0, 0},
+    [WIRE_QUIET] = {"quiet", 4, 4},
 };
 
 const struct frame_rules wire_rules = {rows, WIRE_TYPES};
@@ -42,6 +44,8 @@ static const uint8_t senders[WIRE_TYPES] = {
     [WIRE_ABANDON] = FROM_HOST,
     [WIRE_SHUTDOWN] = FROM_HOST,
     [WIRE_LOG] = FROM_AGENT,
+    [WIRE_QUIESCE] = FROM_HOST,
+    [WIRE_QUIET] = FROM_AGENT,
 };
 
 bool wire_from_host(uint8_t type)

@@ -11,6 +11,11 @@
  * starts over: commands and their credit stay as they are, and a frame of which an earlier
  * connection got only a part comes whole. A later HELLO with the same epoch is only answered.
  *
+ * Standing still. QUIESCE is answered with QUIET, behind which the agent sends nothing until the
+ * next HELLO; the host sends nothing between the two. Then no byte is on its way, both sides'
+ * credit agrees, and the VM may be stopped, saved and copied. WIRE_FREEZE also writes the root file
+ * system out and lets nobody change it until that HELLO, for a copy of the disk alone.
+ *
  * Commands. SPAWN names a new stream id (the host's choice, not 0, not in use). The agent answers
  * SPAWNED or FAILED; after FAILED the id is free. Data flows in DATA frames, whose flags name one
  * of three channels. EXIT comes once, after all output that the command itself had written; with
@@ -59,12 +64,17 @@ enum wire_type {
     WIRE_ABANDON,  /* host: nobody wants this command any more: SIGHUP, then SIGKILL; EXIT comes */
     WIRE_SHUTDOWN, /* host: SIGTERM to all, short grace, sync, power off */
     WIRE_LOG,      /* agent: text for the host's log */
+    WIRE_QUIESCE,  /* host; flags: WIRE_FREEZE */
+    WIRE_QUIET,    /* agent: u32 errno of the freeze */
     WIRE_TYPES
 };
 
 /* Flags of DATA and CREDIT. */
 enum { WIRE_STDIN = 0, WIRE_STDOUT = 1, WIRE_STDERR = 2, WIRE_CHANNEL = 3, WIRE_EOF = 4 };
 #define WIRE_CHANNELS 3
+
+/* Flag of QUIESCE. */
+#define WIRE_FREEZE 1
 
 /* Fields: u8 tag, u32 length, bytes; the order of repeated tags is kept, unknown tags are errors.
  */
