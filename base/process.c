@@ -74,6 +74,8 @@ static int child_exec(const struct process_spec *spec, pid_t parent, int *report
     }
     if (spec->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
+    if (spec->no_huge_pages)
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a kernel without them is fine, too */
     execvpe(spec->argv[0], (char *const *)spec->argv,
             spec->env != NULL ? (char *const *)spec->env : environ);
     return -errno;

@@ -27,7 +27,8 @@ static void put_be(uint8_t *p, uint64_t value, int bytes)
         p[i] = (uint8_t)value;
 }
 
-static void disk_header(uint8_t header[static 2048], const char *backing, uint64_t size)
+static void disk_header(uint8_t header[static 2048], const char *backing, const char *format,
+                        uint64_t size)
 {
     enum { HEADER = 104, FORMAT = HEADER, END = FORMAT + 16, NAME = END + 8 };
     memset(header, 0, 2048);
@@ -44,12 +45,13 @@ static void disk_header(uint8_t header[static 2048], const char *backing, uint64
     put_be(header + 96, 4, 4); /* refcounts of 2^4 bits */
     put_be(header + 100, HEADER, 4);
     put_be(header + FORMAT, 0xe2792aca, 4); /* header extension: format of the backing file */
-    put_be(header + FORMAT + 4, 3, 4);
-    memcpy(header + FORMAT + 8, "raw", 3);
+    put_be(header + FORMAT + 4, strlen(format), 4);
+    memcpy(header + FORMAT + 8, format, strlen(format));
     memcpy(header + NAME, backing, strlen(backing));
 }
 
-int disk_create_overlay(const char *path, const char *backing, uint64_t size, struct error *err)
+int disk_create_overlay(const char *path, const char *backing, const char *backing_format,
+                        uint64_t size, struct error *err)
 {
     if (size == 0 || size > DISK_SIZE_MAX)
         return error_set(err, EINVAL, "a disk of %llu bytes is not possible (4T at most)",
@@ -61,7 +63,7 @@ int disk_create_overlay(const char *path, const char *backing, uint64_t size, st
     if (fd < 0)
         return error_system(err, errno, "cannot create %s", path);
     uint8_t header[2048], table[8], block[CLUSTERS * 2];
-    disk_header(header, backing, size);
+    disk_header(header, backing, backing_format, size);
     put_be(table, AT_REFCOUNT_BLOCK * CLUSTER, 8);
     for (int i = 0; i < CLUSTERS; i++)
         put_be(block + (size_t)i * 2, 1, 2);

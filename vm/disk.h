@@ -16,6 +16,7 @@
  * a whole cluster, whose content is the raw file `backing` (an absolute path of at most 1023
  * bytes; beyond its end the disk reads as zeros).
  */
-int disk_create_overlay(const char *path, const char *backing, uint64_t size, struct error *err);
+int disk_create_overlay(const char *path, const char *backing, const char *backing_format,
+                        uint64_t size, struct error *err);
 
 #endif

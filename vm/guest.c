@@ -37,6 +37,11 @@ struct guest {
     uint8_t epoch[WIRE_EPOCH_SIZE];
     struct buf settings;
     bool greeted, ready, ended;
+    bool eager, bare;
+    bool held; /* frames wait in `waiting` until guest_resume() */
+    struct buf waiting;
+    void (*quiet)(void *context, uint32_t code);
+    void *quiet_context;
     uint32_t next; /* where to look for a free id */
     struct guest_command *commands[WIRE_STREAMS_MAX];
 };
@@ -57,12 +62,46 @@ static void command_free(struct guest_command *command)
     free(command);
 }
 
-static void guest_configure(struct guest *guest)
+static void guest_send(struct guest *guest, uint8_t type, uint8_t flags, uint32_t stream,
+                       const void *payload, uint32_t length)
+{
+    if (!guest->held)
+        conn_send(guest->conn, type, flags, stream, payload, length);
+    else if (frame_append(&guest->waiting, type, flags, stream, payload, length) < 0)
+        log_warn(LOG_AGENT, "out of memory for a frame to the guest");
+}
+
+static void put_time(uint8_t time_ns[8])
 {
     struct timespec now;
-    uint8_t time_ns[8], entropy[ENTROPY_SIZE];
     clock_gettime(CLOCK_REALTIME, &now);
     put_u64(time_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+static void guest_hello(struct guest *guest)
+{
+    uint8_t hello[4 + WIRE_EPOCH_SIZE];
+    put_u32(hello, WIRE_VERSION);
+    memcpy(hello + 4, guest->epoch, WIRE_EPOCH_SIZE);
+    conn_send(guest->conn, WIRE_HELLO, 0, 0, hello, sizeof hello);
+}
+
+/* The first setting of the clock was late by what it took to arrive: more than this one is. */
+static void guest_correct_clock(struct guest *guest)
+{
+    uint8_t field[5 + 8] = {WIRE_SET_TIME, 8};
+    put_time(field + 5);
+    guest_send(guest, WIRE_CONFIGURE, 0, 0, field, sizeof field);
+}
+
+static void guest_configure(struct guest *guest)
+{
+    uint8_t time_ns[8], entropy[ENTROPY_SIZE];
+    if (guest->bare) {
+        conn_send(guest->conn, WIRE_CONFIGURE, 0, 0, NULL, 0);
+        return;
+    }
+    put_time(time_ns);
     wire_field_append(&guest->settings, WIRE_SET_TIME, time_ns, sizeof time_ns);
     if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
         wire_field_append(&guest->settings, WIRE_SET_ENTROPY, entropy, sizeof entropy);
@@ -91,7 +130,8 @@ static void on_hello(struct guest *guest, struct guest_command *command, const s
         guest_violation(guest, "another protocol version");
     } else if (!guest->greeted) {
         guest->greeted = true;
-        guest_configure(guest);
+        if (!guest->eager)
+            guest_configure(guest);
     }
 }
 
@@ -107,6 +147,8 @@ static void on_configured(struct guest *guest, struct guest_command *command,
     }
     if (!guest->ready) {
         guest->ready = true;
+        if (!guest->bare)
+            guest_correct_clock(guest);
         guest->events.ready(guest->context);
     }
 }
@@ -182,6 +224,18 @@ static void on_exited(struct guest *guest, struct guest_command *command, const 
     command_free(command);
 }
 
+static void on_quiet(struct guest *guest, struct guest_command *command, const struct frame *frame)
+{
+    (void)command;
+    if (guest->quiet == NULL) {
+        guest_violation(guest, "an answer to nothing");
+        return;
+    }
+    void (*quiet)(void *context, uint32_t code) = guest->quiet;
+    guest->quiet = NULL;
+    quiet(guest->quiet_context, get_u32(frame->payload) & 0xfff);
+}
+
 static void on_log(struct guest *guest, struct guest_command *command, const struct frame *frame)
 {
     (void)guest;
@@ -199,6 +253,7 @@ static const struct {
     [WIRE_SPAWNED] = {on_spawned, true}, [WIRE_FAILED] = {on_failed, true},
     [WIRE_DATA] = {on_data, true},       [WIRE_CREDIT] = {on_credit, true},
     [WIRE_EXIT] = {on_exited, true},     [WIRE_LOG] = {on_log, false},
+    [WIRE_QUIET] = {on_quiet, false},
 };
 
 static void guest_frame(void *context, const struct frame *frame)
@@ -263,10 +318,11 @@ int guest_open(struct guest **out, uv_loop_t *loop, int fd, const struct guest_s
         free(guest);
         return rc;
     }
-    uint8_t hello[4 + WIRE_EPOCH_SIZE];
-    put_u32(hello, WIRE_VERSION);
-    memcpy(hello + 4, guest->epoch, WIRE_EPOCH_SIZE);
-    conn_send(guest->conn, WIRE_HELLO, 0, 0, hello, sizeof hello);
+    guest->eager = settings->eager;
+    guest->bare = settings->bare;
+    guest_hello(guest);
+    if (guest->eager)
+        guest_configure(guest);
     *out = guest;
     return 0;
 }
@@ -323,8 +379,8 @@ int guest_spawn(struct guest *guest, const struct guest_spawn *spawn,
         command->output_credit[i] = WIRE_WINDOW;
     guest->commands[slot] = command;
     guest->next = (slot + 1) % WIRE_STREAMS_MAX;
-    conn_send(guest->conn, WIRE_SPAWN, 0, command->stream, buf_data(&fields),
-              (uint32_t)buf_len(&fields));
+    guest_send(guest, WIRE_SPAWN, 0, command->stream, buf_data(&fields),
+               (uint32_t)buf_len(&fields));
     *out = command;
     return 0;
 }
@@ -337,8 +393,8 @@ int guest_input(struct guest_command *command, const void *data, uint32_t size, 
         return -ENOBUFS;
     command->input_credit -= size;
     command->ended[WIRE_STDIN] = last;
-    conn_send(command->guest->conn, WIRE_DATA, (uint8_t)(WIRE_STDIN | (last ? WIRE_EOF : 0)),
-              command->stream, data, size);
+    guest_send(command->guest, WIRE_DATA, (uint8_t)(WIRE_STDIN | (last ? WIRE_EOF : 0)),
+               command->stream, data, size);
     return 0;
 }
 
@@ -349,7 +405,7 @@ void guest_consumed(struct guest_command *command, unsigned channel, uint32_t by
         return;
     put_u32(payload, bytes);
     command->output_credit[channel] += bytes;
-    conn_send(command->guest->conn, WIRE_CREDIT, (uint8_t)channel, command->stream, payload, 4);
+    guest_send(command->guest, WIRE_CREDIT, (uint8_t)channel, command->stream, payload, 4);
 }
 
 void guest_resize(struct guest_command *command, uint16_t rows, uint16_t columns)
@@ -357,27 +413,97 @@ void guest_resize(struct guest_command *command, uint16_t rows, uint16_t columns
     uint8_t payload[4];
     put_u16(payload, rows);
     put_u16(payload + 2, columns);
-    conn_send(command->guest->conn, WIRE_RESIZE, 0, command->stream, payload, 4);
+    guest_send(command->guest, WIRE_RESIZE, 0, command->stream, payload, 4);
 }
 
 void guest_signal(struct guest_command *command, uint32_t signal)
 {
     uint8_t payload[4];
     put_u32(payload, signal);
-    conn_send(command->guest->conn, WIRE_SIGNAL, 0, command->stream, payload, 4);
+    guest_send(command->guest, WIRE_SIGNAL, 0, command->stream, payload, 4);
 }
 
 void guest_abandon(struct guest_command *command)
 {
     command->abandoned = true;
-    conn_send(command->guest->conn, WIRE_ABANDON, 0, command->stream, NULL, 0);
+    guest_send(command->guest, WIRE_ABANDON, 0, command->stream, NULL, 0);
     for (unsigned channel = WIRE_STDOUT; channel < WIRE_CHANNELS; channel++)
         guest_consumed(command, channel, WIRE_WINDOW - command->output_credit[channel]);
 }
 
+void guest_quiesce(struct guest *guest, bool freeze, void (*quiet)(void *context, uint32_t code),
+                   void *context)
+{
+    guest->quiet = quiet;
+    guest->quiet_context = context;
+    guest_send(guest, WIRE_QUIESCE, freeze ? WIRE_FREEZE : 0, 0, NULL, 0);
+    guest->held = true;
+}
+
+void guest_resume(struct guest *guest)
+{
+    guest->quiet = NULL;
+    guest->held = false;
+    guest_hello(guest);
+    struct frame frame;
+    const char *why = "";
+    int64_t size;
+    while ((size = frame_parse(buf_data(&guest->waiting), buf_len(&guest->waiting), &wire_rules,
+                               &frame, &why)) > 0) {
+        conn_send(guest->conn, frame.type, frame.flags, frame.stream, frame.payload, frame.length);
+        buf_consume(&guest->waiting, (size_t)size);
+    }
+}
+
+void guest_command_state(const struct guest_command *command, struct guest_command_state *out)
+{
+    *out = (struct guest_command_state){.stream = command->stream,
+                                        .input_credit = command->input_credit};
+    for (unsigned i = WIRE_STDOUT; i < WIRE_CHANNELS; i++) {
+        out->output_credit[i] = command->output_credit[i];
+        out->ended[i] = command->ended[i];
+    }
+}
+
+void guest_each_command(const struct guest *guest,
+                        void (*each)(void *context, const struct guest_command *command),
+                        void *context)
+{
+    for (size_t i = 0; i < WIRE_STREAMS_MAX; i++)
+        if (guest->commands[i] != NULL)
+            each(context, guest->commands[i]);
+}
+
+int guest_adopt(struct guest *guest, const struct guest_command_state *state,
+                const struct guest_command_events *events, void *context,
+                struct guest_command **out, struct error *err)
+{
+    if (state->stream == 0 || state->stream > WIRE_STREAMS_MAX ||
+        state->input_credit > WIRE_WINDOW || state->output_credit[WIRE_STDOUT] > WIRE_WINDOW ||
+        state->output_credit[WIRE_STDERR] > WIRE_WINDOW ||
+        guest->commands[state->stream - 1] != NULL)
+        return error_set(err, EINVAL, "a terminal's state that cannot be");
+    struct guest_command *command = calloc(1, sizeof *command);
+    if (command == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    *command = (struct guest_command){.guest = guest,
+                                      .stream = state->stream,
+                                      .events = *events,
+                                      .context = context,
+                                      .spawned = true,
+                                      .input_credit = state->input_credit};
+    for (unsigned i = WIRE_STDOUT; i < WIRE_CHANNELS; i++) {
+        command->output_credit[i] = state->output_credit[i];
+        command->ended[i] = state->ended[i];
+    }
+    guest->commands[state->stream - 1] = command;
+    *out = command;
+    return 0;
+}
+
 void guest_shutdown(struct guest *guest)
 {
-    conn_send(guest->conn, WIRE_SHUTDOWN, 0, 0, NULL, 0);
+    guest_send(guest, WIRE_SHUTDOWN, 0, 0, NULL, 0);
 }
 
 void guest_close(struct guest *guest)
@@ -388,5 +514,6 @@ void guest_close(struct guest *guest)
     for (size_t i = 0; i < WIRE_STREAMS_MAX; i++)
         free(guest->commands[i]);
     buf_free(&guest->settings);
+    buf_free(&guest->waiting);
     free(guest);
 }

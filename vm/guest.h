@@ -25,6 +25,16 @@ struct guest_events {
 struct guest_settings {
     const char *hostname;
     const struct strv *env; /* NAME=VALUE, for every command */
+    /*
+     * The agent is known to be there (a fork): it is configured without waiting for its hello. A
+     * guest that boots would get a clock that is late by as much as it takes.
+     */
+    bool eager;
+    /*
+     * Nothing of a session is told to it, not even the time: `ready` comes when it has nothing left
+     * to do. What a template is made of.
+     */
+    bool bare;
 };
 
 /* Takes fd (the port's host end) over. The settings are copied. */
@@ -70,6 +80,35 @@ void guest_signal(struct guest_command *command, uint32_t signal);
 
 /* Nobody wants it any more: it is ended in the guest; no callback comes. */
 void guest_abandon(struct guest_command *command);
+
+/*
+ * Stands still: `quiet` comes when no byte is on its way between the guest and us (code 0, or the
+ * guest's errno of freezing its root file system). Until guest_resume() the guest sends nothing,
+ * and what is sent to it here waits. Once at a time.
+ */
+void guest_quiesce(struct guest *guest, bool freeze, void (*quiet)(void *context, uint32_t code),
+                   void *context);
+void guest_resume(struct guest *guest);
+
+/* A command as it is while the guest stands still, for guest_adopt() on the restored VM. */
+struct guest_command_state {
+    uint32_t stream;
+    uint32_t input_credit, output_credit[WIRE_CHANNELS];
+    bool ended[WIRE_CHANNELS];
+};
+void guest_each_command(const struct guest *guest,
+                        void (*each)(void *context, const struct guest_command *command),
+                        void *context);
+void guest_command_state(const struct guest_command *command, struct guest_command_state *out);
+
+/*
+ * Takes up a command of the VM that was saved: before the loop runs again after guest_open(). All
+ * of them must be taken up (and those that nobody wants abandoned), or their ids would be given
+ * twice. -EINVAL for a state that cannot be.
+ */
+int guest_adopt(struct guest *guest, const struct guest_command_state *state,
+                const struct guest_command_events *events, void *context,
+                struct guest_command **out, struct error *err);
 
 /* Asks the guest to end its processes, sync and power off. QEMU's end is the answer. */
 void guest_shutdown(struct guest *guest);

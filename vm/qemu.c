@@ -1,11 +1,9 @@
 /*
  * QEMU gets four descriptors: one end of a socket pair each for QMP, the serial console and the
- * agent's port, and a pipe as stderr. It is watched through a pidfd, dies with us
- * (PR_SET_PDEATHSIG), cannot spawn, gain privileges or dump core, and its address space has a
- * limit well above what guest and translator need, so that a leak cannot take the host along.
- *
- * The command line is deliberately bare (-nodefaults, no VGA, USB, SATA, SMBus or floppy): what
- * is not there does not have to be emulated, probed by the guest at boot, or saved.
+ * agent's port, and a pipe as stderr; a fifth where a state is loaded. It is watched through a
+ * pidfd, dies with us (PR_SET_PDEATHSIG), cannot spawn, gain privileges or dump core, and its
+ * address space has a limit well above what guest and translator need, so that a leak cannot take
+ * the host along.
  */
 #include "vm/qemu.h"
 
@@ -27,31 +25,7 @@
 #include "base/str.h"
 #include "vm/tail.h"
 
-/* QEMU's side of the descriptors. */
-enum { FD_QMP = 3, FD_CONSOLE = 4, FD_PORT = 5 };
-
 #define ADDRESS_SPACE_EXTRA ((uint64_t)6 << 30) /* translation cache, stacks, libraries */
-#define MEMORY_MAX          ((uint64_t)1 << 42)
-
-/* What the kernel need not look for; each costs emulated time at boot. */
-static const char kernel_arguments[] =
-    "console=ttyS0 quiet panic=-1 reboot=t no_timer_check noreplace-smp 8250.nr_uarts=1 "
-    "i8042.noaux i8042.nokbd i8042.nopnp cryptomgr.notests random.trust_cpu=on "
-    "rcupdate.rcu_expedited=1 mitigations=off";
-
-/*
- * What emulation (TCG) pays for dearly, measured with a guest's /bin/true and streams: randomised
- * address spaces (a program at new addresses is translated anew: five times as long), clearing
- * pages twice, `rep movsb` (done byte by byte: a third of the throughput), five-level page tables,
- * SMAP and protection keys (a translation flush at every change), the memory controller of cgroups
- * (a twelfth of every fork and fault). The guest loses hardening
- * against itself by it, not the host; with KVM it keeps all of it.
- */
-static const char emulated_arguments[] =
-    " norandmaps init_on_alloc=0 psi=0 audit=0 lsm=landlock,yama "
-    "randomize_kstack_offset=off hardened_usercopy=off cgroup_disable=memory";
-static const char emulated_cpu[] =
-    "max,erms=off,fsrm=off,la57=off,smap=off,smep=off,pku=off,pks=off,umip=off";
 
 struct qemu {
     uv_loop_t *loop;
@@ -74,68 +48,6 @@ int qemu_find(const char *arch, char **path, struct error *err)
     if (*path == NULL)
         return error_set(err, ENOENT, "%s: not found in PATH (install qemu-system-x86)", program);
     return 0;
-}
-
-static int qemu_arguments(const struct qemu_config *config, struct strv *argv)
-{
-    static const char *const fixed[] = {
-        "-nodefaults",
-        "-no-user-config",
-        "-no-reboot",
-        "-display",
-        "none",
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-chardev",
-        "socket,id=qmp,fd=3",
-        "-mon",
-        "chardev=qmp,mode=control",
-        "-chardev",
-        "socket,id=console,fd=4",
-        "-serial",
-        "chardev:console",
-        "-chardev",
-        "socket,id=agent,fd=5",
-        "-device",
-        "virtio-serial-pci,max_ports=4",
-        "-device",
-        "virtserialport,chardev=agent,name=vmdeck.ctl",
-        "-object",
-        "rng-builtin,id=rng",
-        "-device",
-        "virtio-rng-pci,rng=rng",
-        "-device",
-        "virtio-blk-pci,drive=root",
-    };
-    int rc = strv_add(argv, config->binary);
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        rc |= strv_add(argv, fixed[i]);
-    rc |= strv_add(argv, "-append");
-    rc |= strv_addf(argv, "%s%s", kernel_arguments, config->kvm ? "" : emulated_arguments);
-    rc |= strv_add(argv, "-name");
-    rc |= strv_addf(argv, "%s,process=%s", config->name, config->name);
-    rc |= strv_add(argv, "-machine");
-    rc |= strv_add(argv, "q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off");
-    rc |= strv_add(argv, "-accel");
-    rc |= strv_add(argv, config->kvm ? "kvm" : "tcg,thread=multi");
-    rc |= strv_add(argv, "-cpu");
-    rc |= strv_add(argv, config->kvm ? "host" : emulated_cpu);
-    rc |= strv_add(argv, "-m");
-    rc |= strv_addf(argv, "%" PRIu64 "B", config->memory);
-    rc |= strv_add(argv, "-smp");
-    rc |= strv_addf(argv, "%u", config->cpus);
-    rc |= strv_add(argv, "-kernel");
-    rc |= strv_add(argv, config->kernel);
-    rc |= strv_add(argv, "-initrd");
-    rc |= strv_add(argv, config->initrd);
-    /* the overlay is worth nothing without its running guest: no flushes */
-    rc |= strv_add(argv, "-blockdev");
-    rc |= strv_addf(argv,
-                    "{\"driver\":\"qcow2\",\"node-name\":\"root\",\"discard\":\"unmap\","
-                    "\"cache\":{\"no-flush\":true},\"file\":{\"driver\":\"file\","
-                    "\"cache\":{\"no-flush\":true},\"discard\":\"unmap\",\"filename\":\"%s\"}}",
-                    config->disk);
-    return rc != 0 ? -ENOMEM : 0;
 }
 
 /* How QEMU ended, for the user. */
@@ -179,9 +91,20 @@ static void qemu_exited(uv_poll_t *poll, int poll_status, int events)
     qemu->events.ended(qemu->context, &why);
 }
 
+/* The state has been loaded, or QEMU, which is about to end, says why it cannot be. */
+static void qemu_migration(struct qemu *qemu, const cJSON *data)
+{
+    const cJSON *status = cJSON_GetObjectItemCaseSensitive(data, "status");
+    if (cJSON_IsString(status) && strcmp(status->valuestring, "completed") == 0 &&
+        qemu->events.restored != NULL)
+        qemu->events.restored(qemu->context);
+}
+
 static void qemu_qmp_event(void *context, const char *name, const cJSON *data)
 {
     struct qemu *qemu = context;
+    if (strcmp(name, "MIGRATION") == 0)
+        qemu_migration(qemu, data);
     if (qemu->events.event != NULL)
         qemu->events.event(qemu->context, name, data);
 }
@@ -219,18 +142,22 @@ static int plumbing_open(struct plumbing *p, struct error *err)
     return 0;
 }
 
-static int qemu_spawn(struct qemu *qemu, const struct qemu_config *config, const struct plumbing *p,
-                      struct error *err)
+static int qemu_spawn(struct qemu *qemu, const struct machine *machine, int state,
+                      const struct plumbing *p, struct error *err)
 {
     CLEAN_STRV struct strv argv = {0};
-    if (qemu_arguments(config, &argv) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    const struct process_fd fds[] = {
-        {p->errors[1], 2}, {p->qmp[1], FD_QMP}, {p->console[1], FD_CONSOLE}, {p->port[1], FD_PORT}};
+    int rc = machine_arguments(machine, &argv, err);
+    if (rc < 0)
+        return rc;
+    const struct process_fd fds[] = {{p->errors[1], 2},
+                                     {p->qmp[1], MACHINE_FD_QMP},
+                                     {p->console[1], MACHINE_FD_CONSOLE},
+                                     {p->port[1], MACHINE_FD_PORT},
+                                     {state, MACHINE_FD_STATE}};
     const struct process_limit limits[] = {
         {RLIMIT_CORE, 0},
         {RLIMIT_NOFILE, 256},
-        {RLIMIT_AS, config->memory + config->memory / 4 + ADDRESS_SPACE_EXTRA},
+        {RLIMIT_AS, machine->memory + machine->memory / 4 + ADDRESS_SPACE_EXTRA},
     };
     qemu->pid = process_spawn(
         &(struct process_spec){
@@ -242,10 +169,11 @@ static int qemu_spawn(struct qemu *qemu, const struct qemu_config *config, const
             .parent_death_signal = SIGKILL,
             .new_session = true, /* a Ctrl-C at our terminal is ours alone */
             .no_new_privileges = true,
+            .no_huge_pages = !machine->kvm, /* the translator clears more than it fills */
         },
         err);
     if (qemu->pid < 0) {
-        int rc = qemu->pid;
+        rc = qemu->pid;
         qemu->pid = 0;
         return rc;
     }
@@ -274,12 +202,9 @@ static int qemu_connect(struct qemu *qemu, struct plumbing *p, struct error *err
     return 0;
 }
 
-int qemu_start(struct qemu **out, uv_loop_t *loop, const struct qemu_config *config,
+int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine, int state,
                const struct qemu_events *events, void *context, struct error *err)
 {
-    if (config->memory > MEMORY_MAX || strpbrk(config->disk, "\"\\,") != NULL)
-        return error_set(err, EINVAL, "QEMU cannot have %" PRIu64 " bytes of memory, or %s",
-                         config->memory, config->disk);
     struct plumbing plumbing;
     struct qemu *qemu = calloc(1, sizeof *qemu);
     if (qemu == NULL)
@@ -290,7 +215,7 @@ int qemu_start(struct qemu **out, uv_loop_t *loop, const struct qemu_config *con
     qemu->pidfd = qemu->port = -1;
     int rc = plumbing_open(&plumbing, err);
     if (rc == 0)
-        rc = qemu_spawn(qemu, config, &plumbing, err);
+        rc = qemu_spawn(qemu, machine, state, &plumbing, err);
     if (rc == 0)
         rc = qemu_connect(qemu, &plumbing, err);
     plumbing_close(&plumbing);
@@ -320,6 +245,14 @@ pid_t qemu_pid(const struct qemu *qemu)
 void qemu_console(const struct qemu *qemu, size_t lines, struct buf *out)
 {
     tail_lines(qemu->console, lines, out);
+}
+
+void qemu_save_devices(struct qemu *qemu, const char *path, qmp_done *done, void *context)
+{
+    cJSON *arguments = cJSON_CreateObject();
+    cJSON_AddStringToObject(arguments, "filename", path);
+    cJSON_AddBoolToObject(arguments, "live", false);
+    qmp_run(qemu->qmp, "xen-save-devices-state", arguments, done, context);
 }
 
 static void qemu_kill(uv_timer_t *timer)

@@ -11,16 +11,8 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "vm/machine.h"
 #include "vm/qmp.h"
-
-struct qemu_config {
-    const char *binary;                 /* path of qemu-system-x86_64 */
-    const char *name;                   /* of the process, shown by ps */
-    const char *kernel, *initrd, *disk; /* disk: a qcow2 file that is ours to write */
-    uint64_t memory;                    /* bytes */
-    unsigned cpus;
-    bool kvm;
-};
 
 struct qemu_events {
     /*
@@ -29,6 +21,7 @@ struct qemu_events {
      */
     void (*ended)(void *context, const struct error *why);
     void (*event)(void *context, const char *name, const cJSON *data); /* QMP events */
+    void (*restored)(void *context); /* the state is loaded; the VM stands still. May be NULL. */
 };
 
 struct qemu;
@@ -36,7 +29,8 @@ struct qemu;
 /* Finds the emulator. -ENOENT with what to install. The caller frees *path. */
 int qemu_find(const char *arch, char **path, struct error *err);
 
-int qemu_start(struct qemu **out, uv_loop_t *loop, const struct qemu_config *config,
+/* `state` stays the caller's: the device state where machine->restore is set, otherwise -1. */
+int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine, int state,
                const struct qemu_events *events, void *context, struct error *err);
 
 /* The descriptor of the agent's port; the caller owns it from now on. Once only. */
@@ -47,6 +41,12 @@ pid_t qemu_pid(const struct qemu *qemu);
 
 /* The last lines of the serial console, for an error message. */
 void qemu_console(const struct qemu *qemu, size_t lines, struct buf *out);
+
+/*
+ * Writes the state of the devices (not the memory) of a VM that stands still into a new file
+ * `path`; `done` as for qmp_run(). For MACHINE_FD_STATE.
+ */
+void qemu_save_devices(struct qemu *qemu, const char *path, qmp_done *done, void *context);
 
 /* SIGTERM, and SIGKILL if it is not gone QEMU_GRACE_MS later; `ended` comes. */
 #define QEMU_GRACE_MS 2000

@@ -102,12 +102,22 @@ static int set_env(void *target, const char *value, struct error *err)
     return env_add(&config->env, value, err);
 }
 
+static int set_cold(void *target, const char *value, struct error *err)
+{
+    struct session_config *config = target;
+    (void)value;
+    (void)err;
+    config->cold = true;
+    return 0;
+}
+
 static const struct option options[] = {
     {"image", 0, "SEL", set_image, "asset directory, build id or name[:tag] (default:latest)"},
     {"accel", 0, "auto|kvm|tcg", set_accel, "hardware virtualisation or emulation (auto)"},
     {"memory", 0, "SIZE", set_memory, "memory of the VM (512M)"},
     {"cpus", 0, "N", set_cpus, "processors of the VM (1)"},
     {"rootfs-size", 0, "SIZE", set_rootfs_size, "size of its disk; it only ever grows (4G)"},
+    {"cold", 0, NULL, set_cold, "boot it, even where it could be forked from a template"},
     {"name", 0, "NAME", set_name, "a name for the session; also the VM's host name"},
     {"env", 0, "K=V", set_env, "environment of all its commands; repeatable, not for secrets"},
     {0},

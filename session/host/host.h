@@ -13,6 +13,7 @@
 #include "vm/guest.h"
 #include "vm/image/image.h"
 #include "vm/qemu.h"
+#include "vm/template.h"
 
 #define HOST_ID_SIZE 9
 
@@ -35,6 +36,7 @@ struct host {
     char *socket_path;
     uv_poll_t listener;
     int listener_fd;
+    struct vm *vm; /* see vm.c */
     struct qemu *qemu;
     struct guest *guest;
     uv_timer_t start_timer, stop_timer, finish;

@@ -31,6 +31,7 @@ static const struct field {
     {"scrollback", FIELD_NUMBER, offsetof(struct session_config, scrollback)},
     {"terminal", FIELD_BOOL, offsetof(struct session_config, terminal)},
     {"keep", FIELD_BOOL, offsetof(struct session_config, keep)},
+    {"cold", FIELD_BOOL, offsetof(struct session_config, cold)},
     {"bound", FIELD_BOOL, offsetof(struct session_config, bound)},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])

@@ -32,6 +32,7 @@ struct session_config {
     uint64_t rows, columns, scrollback;
     bool terminal; /* start with a terminal, the main one */
     bool keep;     /* the session outlives its main terminal's command */
+    bool cold;     /* boot, whatever could be forked from */
     bool bound;    /* the session ends with the connection that started it */
 };
 

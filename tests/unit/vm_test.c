@@ -51,20 +51,21 @@ static void test_overlay(void **state)
     CLEAN_FREE char *over = str_printf("%s/over.qcow2", directory);
     assert_int_equal(path_write(base, 0600, "x", 1, &err), 0);
     assert_int_equal(truncate(base, 3 << 20), 0);
-    assert_int_equal(disk_create_overlay(over, base, (1ull << 30) + 1, &err), 0);
-    assert_int_equal(disk_create_overlay(over, base, 1 << 20, &err), -EEXIST);
+    assert_int_equal(disk_create_overlay(over, base, "raw", (1ull << 30) + 1, &err), 0);
+    assert_int_equal(disk_create_overlay(over, base, "raw", 1 << 20, &err), -EEXIST);
     struct stat st;
     assert_int_equal(stat(over, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_true(st.st_blocks * 512 <= 64 * 1024);
     static const uint64_t bad[] = {0, DISK_SIZE_MAX + 1, UINT64_MAX};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(disk_create_overlay("/nonexistent/x", base, bad[i], &err), -EINVAL);
+        assert_int_equal(disk_create_overlay("/nonexistent/x", base, "raw", bad[i], &err), -EINVAL);
     char longer[1200];
     memset(longer, 'a', sizeof longer - 1);
     longer[0] = '/';
     longer[sizeof longer - 1] = '\0';
-    assert_int_equal(disk_create_overlay("/nonexistent/x", longer, 1 << 20, &err), -ENAMETOOLONG);
+    assert_int_equal(disk_create_overlay("/nonexistent/x", longer, "raw", 1 << 20, &err),
+                     -ENAMETOOLONG);
     CLEAN_FREE char *img = process_find("qemu-img");
     if (img != NULL) {
         const char *const check[] = {img, "check", "-q", over, NULL};
