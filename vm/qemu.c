@@ -262,6 +262,13 @@ static void qemu_kill(uv_timer_t *timer)
         kill(qemu->pid, SIGKILL);
 }
 
+void qemu_abort(struct qemu *qemu)
+{
+    qemu->stopping = true;
+    if (qemu->pid > 0)
+        kill(qemu->pid, SIGKILL);
+}
+
 void qemu_stop(struct qemu *qemu)
 {
     if (qemu->pid == 0 || qemu->stopping)

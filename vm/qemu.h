@@ -48,6 +48,9 @@ void qemu_console(const struct qemu *qemu, size_t lines, struct buf *out);
  */
 void qemu_save_devices(struct qemu *qemu, const char *path, qmp_done *done, void *context);
 
+/* Kills it at once; `ended` comes. */
+void qemu_abort(struct qemu *qemu);
+
 /* SIGTERM, and SIGKILL if it is not gone QEMU_GRACE_MS later; `ended` comes. */
 #define QEMU_GRACE_MS 2000
 void qemu_stop(struct qemu *qemu);

@@ -76,7 +76,7 @@ static void host_say_ended(struct host *host)
 
 static void host_ended(struct host *host, const struct error *why)
 {
-    if (host->state == HOST_ENDED)
+    if (host->state == HOST_ENDED || uv_is_active((uv_handle_t *)&host->finish))
         return;
     if (host->state != HOST_STOPPING) {
         host->reason = *why;
@@ -102,9 +102,22 @@ void host_stop(struct host *host, const struct error *why)
         host_ended(host, why);
 }
 
+/* The record is written while the kernel takes QEMU's memory apart. */
+void host_discard(struct host *host)
+{
+    if (host->state >= HOST_STOPPING)
+        return;
+    host->state = HOST_STOPPING;
+    if (host->qemu != NULL)
+        qemu_abort(host->qemu);
+    host_ended(host, NULL);
+}
+
 static void host_shutdown_timeout(uv_timer_t *timer)
 {
-    host_hurry(timer->data);
+    const struct host *host = timer->data;
+    if (host->state == HOST_STOPPING && host->qemu != NULL && qemu_pid(host->qemu) > 0)
+        qemu_stop(host->qemu);
 }
 
 void host_shutdown(struct host *host)
@@ -119,12 +132,6 @@ void host_shutdown(struct host *host)
     peer_broadcast(host, event);
     guest_shutdown(host->guest); /* host_ended() follows */
     uv_timer_start(&host->stop_timer, host_shutdown_timeout, SHUTDOWN_TIMEOUT_MS, 0);
-}
-
-void host_hurry(struct host *host)
-{
-    if (host->state == HOST_STOPPING && host->qemu != NULL && qemu_pid(host->qemu) > 0)
-        qemu_stop(host->qemu);
 }
 
 /* A terminal of its own for the session's main command, before anybody is told it is ready. */

@@ -74,8 +74,8 @@ void host_start(struct host *host);
  */
 void host_shutdown(struct host *host);
 
-/* An orderly end that goes on already need not be waited for. */
-void host_hurry(struct host *host);
+/* Nobody wants the session any more, and nothing of it is kept: the shortest end. */
+void host_discard(struct host *host);
 
 /* Ends the session: VM, files, connections. `why` may be NULL: it was asked for. */
 void host_stop(struct host *host, const struct error *why);

@@ -115,8 +115,7 @@ static int request_stop(struct peer *peer, const cJSON *request, struct error *e
         host_shutdown(peer->host);
         return 0;
     }
-    host_stop(peer->host, NULL); /* what it was started for is over */
-    host_hurry(peer->host);
+    host_discard(peer->host); /* what it was started for is over */
     return 0;
 }
 

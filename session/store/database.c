@@ -87,9 +87,6 @@ int database_error(struct registry *registry, const char *what, struct error *er
 {
     int result = sqlite3_errcode(registry->db) & 0xff;
     const char *reason = sqlite3_errmsg(registry->db);
-    /* Closing must not write the -wal file into what is damaged, and delete it. */
-    if (result == SQLITE_CORRUPT || result == SQLITE_NOTADB)
-        sqlite3_db_config(registry->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
         if (failures[i].result == result)
             return error_set(err, failures[i].code, "cannot %s: %s: %s%s", what, registry->path,
@@ -276,6 +273,8 @@ static int database_open(struct registry *registry, struct error *err)
     if (sqlite3_open_v2(registry->path, &registry->db, flags, NULL) != SQLITE_OK)
         return database_error(registry, "open the registry", err);
     sqlite3_busy_timeout(registry->db, BUSY_TIMEOUT_MS);
+    /* writers empty the -wal file when it is long; each closing would cost two fsyncs */
+    sqlite3_db_config(registry->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     int version = 0;
     rc = database_version(registry, &version, err);
     if (rc == 0 && version < SCHEMA_VERSION)
