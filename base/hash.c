@@ -1,28 +1,20 @@
 /*
- * mbedTLS does the arithmetic. 2.28 names its functions …_ret() and has the plain names as
- * deprecated ones without a result; 3.x has the plain names with a result and no others. They can
- * only fail in hardware implementations, so the result is not carried further.
+ * Nettle does the arithmetic: it uses the CPU's SHA instructions, which makes it about seven times
+ * as fast as mbedTLS 2.28 (1.1 GB/s against 160 MB/s), and libarchive brings it along anyway.
  */
 #include "base/hash.h"
 
 #include <errno.h>
-#include <mbedtls/sha256.h>
-#include <mbedtls/version.h>
+#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/str.h"
 
-#if MBEDTLS_VERSION_NUMBER < 0x03000000
-#define mbedtls_sha256_starts mbedtls_sha256_starts_ret
-#define mbedtls_sha256_update mbedtls_sha256_update_ret
-#define mbedtls_sha256_finish mbedtls_sha256_finish_ret
-#endif
-
 #define HASH_CHUNK (64u << 10)
 
 struct hash {
-    mbedtls_sha256_context context;
+    struct sha256_ctx context;
 };
 
 struct hash *hash_start(void)
@@ -30,21 +22,19 @@ struct hash *hash_start(void)
     struct hash *hash = malloc(sizeof *hash);
     if (hash == NULL)
         return NULL;
-    mbedtls_sha256_init(&hash->context);
-    (void)mbedtls_sha256_starts(&hash->context, 0);
+    sha256_init(&hash->context);
     return hash;
 }
 
 void hash_add(struct hash *hash, const void *data, size_t size)
 {
-    (void)mbedtls_sha256_update(&hash->context, data, size);
+    sha256_update(&hash->context, size, data);
 }
 
 void hash_finish(struct hash *hash, char hex[HASH_HEX_SIZE])
 {
     uint8_t digest[HASH_SIZE];
-    (void)mbedtls_sha256_finish(&hash->context, digest);
-    mbedtls_sha256_free(&hash->context);
+    sha256_digest(&hash->context, sizeof digest, digest);
     free(hash);
     if (hex != NULL)
         str_hex(hex, digest, sizeof digest);
@@ -60,27 +50,48 @@ int hash_memory(const void *data, size_t size, char hex[HASH_HEX_SIZE], struct e
     return 0;
 }
 
-int hash_fd(int fd, const volatile int *cancel, char hex[HASH_HEX_SIZE], struct error *err)
+/* Adds `length` bytes, or those up to the end of the file if there are fewer; *length: how many. */
+static int hash_read(struct hash *hash, int fd, uint64_t offset, uint64_t *length,
+                     const volatile int *cancel, struct error *err)
 {
     uint8_t chunk[HASH_CHUNK];
-    struct hash *hash = hash_start();
-    if (hash == NULL)
-        return error_set(err, ENOMEM, "out of memory");
-    int rc = 0;
-    for (off_t at = 0; rc == 0;) {
-        ssize_t got = pread(fd, chunk, HASH_CHUNK, at);
+    uint64_t done = 0;
+    while (done < *length) {
+        uint64_t rest = *length - done;
+        ssize_t got =
+            pread(fd, chunk, rest < HASH_CHUNK ? (size_t)rest : HASH_CHUNK, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            rc = error_system(err, errno, "cannot read");
-        else if (cancel != NULL && *cancel != 0)
-            rc = error_set(err, ECANCELED, "cancelled");
-        else if (got == 0)
+            return error_system(err, errno, "cannot read");
+        if (cancel != NULL && *cancel != 0)
+            return error_set(err, ECANCELED, "cancelled");
+        if (got == 0)
             break;
-        else
-            hash_add(hash, chunk, (size_t)got);
-        at += got;
+        hash_add(hash, chunk, (size_t)got);
+        done += (uint64_t)got;
     }
+    *length = done;
+    return 0;
+}
+
+int hash_add_fd(struct hash *hash, int fd, uint64_t offset, uint64_t length,
+                const volatile int *cancel, struct error *err)
+{
+    uint64_t done = length;
+    int rc = hash_read(hash, fd, offset, &done, cancel, err);
+    if (rc == 0 && done < length)
+        rc = error_set(err, EBADMSG, "the file ends early");
+    return rc;
+}
+
+int hash_fd(int fd, const volatile int *cancel, char hex[HASH_HEX_SIZE], struct error *err)
+{
+    uint64_t length = INT64_MAX;
+    struct hash *hash = hash_start();
+    if (hash == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    int rc = hash_read(hash, fd, 0, &length, cancel, err);
     hash_finish(hash, rc == 0 ? hex : NULL);
     return rc;
 }

@@ -19,6 +19,13 @@ struct hash;
 struct hash *hash_start(void);
 void hash_add(struct hash *hash, const void *data, size_t size);
 
+/*
+ * Adds `length` bytes of a file from `offset` on (the descriptor's position stays). `cancel` as for
+ * hash_fd(); -EBADMSG when the file ends before that.
+ */
+int hash_add_fd(struct hash *hash, int fd, uint64_t offset, uint64_t length,
+                const volatile int *cancel, struct error *err);
+
 /* Puts the digest's digits into `hex` (may be NULL) and frees the computation. */
 void hash_finish(struct hash *hash, char hex[HASH_HEX_SIZE]);
 

@@ -1,8 +1,6 @@
 /*
  * Reading every part for each start would cost seconds, so what was verified is remembered: a
- * stamp has a line per part, "inode size mtime ctime sha256" (times in nanoseconds). mtime can be
- * set back by anyone, ctime cannot. A file changed within the clock's granularity of the stamp
- * could keep its ctime, so nothing that young is remembered.
+ * stamp has a line per part (base/stamp.h).
  */
 #include "vm/image/store.h"
 
@@ -12,19 +10,13 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/stamp.h"
 #include "base/str.h"
 
-#define TIME_GRANULARITY_NS 100000000 /* ten ticks at 100 Hz */
-#define STAMP_SIZE_MAX      4096
-
-static int64_t nanoseconds(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
+#define STAMP_SIZE_MAX 4096
 
 /* Opens the part and checks type and size. */
 static int part_open(const char *directory, const struct manifest_part *part, struct stat *st,
@@ -44,13 +36,6 @@ static int part_open(const char *directory, const struct manifest_part *part, st
         return error_set(err, EBADMSG, "%s has %" PRIu64 " bytes instead of %" PRIu64, path,
                          (uint64_t)st->st_size, part->size);
     return 0;
-}
-
-static int part_stamp(struct buf *stamp, const struct stat *st, const struct manifest_part *part)
-{
-    return buf_printf(stamp, "%" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %s\n",
-                      (uint64_t)st->st_ino, part->size, nanoseconds(&st->st_mtim),
-                      nanoseconds(&st->st_ctim), part->sha256);
 }
 
 /* Stamps are named after the directory, so that one outside the store has its own. */
@@ -109,14 +94,12 @@ static int parts_open(const char *directory, const struct manifest *manifest, st
                       struct error *err)
 {
     int rc = 0;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     for (int i = 0; i < PART_COUNT && rc == 0; i++) {
         struct stat st = {0};
         rc = part_open(directory, &manifest->parts[i], &st, &parts->fds[i], err);
-        if (rc == 0 && part_stamp(&parts->stamp, &st, &manifest->parts[i]) < 0)
+        if (rc == 0 && stamp_line(&parts->stamp, &st, manifest->parts[i].sha256) < 0)
             rc = error_set(err, ENOMEM, "out of memory");
-        if (rc == 0 && nanoseconds(&now) - nanoseconds(&st.st_ctim) < TIME_GRANULARITY_NS)
+        if (rc == 0 && stamp_young(&st))
             parts->young = true;
     }
     return rc;
