@@ -31,8 +31,8 @@ int template_key(const struct template_spec *spec, char key[TEMPLATE_KEY_SIZE], 
         return rc;
     const char *initrd = strrchr(spec->machine.initrd, '/'); /* it is named after its content */
     CLEAN_FREE char *text =
-        str_printf(FORMAT " %s %s %s %s %llu", shape, spec->image_id, spec->rootfs,
-                   initrd != NULL ? initrd : "", (unsigned long long)spec->disk_size);
+        str_printf(FORMAT " %s %s %s %llu", shape, spec->image_id, initrd != NULL ? initrd : "",
+                   (unsigned long long)spec->disk_size);
     if (text == NULL)
         return error_set(err, ENOMEM, "out of memory");
     rc = hash_memory(text, strlen(text), hex, err);

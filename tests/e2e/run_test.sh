@@ -23,6 +23,10 @@ trap 'rm -rf "$home"' EXIT
 trap 'exit 143' TERM INT HUP
 mkdir "$home/tmp" "$home/run" && chmod 700 "$home/run" || exit 1
 
+# Templates are shared between the tests: made once, then everybody forks.
+mkdir -p "$fixture.cache/vmdeck/templates" "$home/cache/vmdeck" &&
+    ln -s "$fixture.cache/vmdeck/templates" "$home/cache/vmdeck/templates" || exit 1
+
 # The environment is changed for the test only: else this shell would find itself.
 (
     cd "$home" || exit 1

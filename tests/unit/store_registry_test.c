@@ -518,6 +518,7 @@ static void test_damage(void **state)
         must(session_add(registry, &record, &err), &err);
     }
     registry_close(registry);
+    fixture_sql(fixture->path, "PRAGMA wal_checkpoint(TRUNCATE)");
     CLEAN_BUF struct buf whole = {0};
     must(path_read(fixture->path, 16 << 20, &whole, &err), &err);
     assert_true(buf_len(&whole) > 100000);
@@ -558,6 +559,7 @@ static void test_damage_wal(void **state)
     struct error err = {0};
     struct session_record record;
     registry_close(must_open(fixture->path));
+    fixture_sql(fixture->path, "PRAGMA wal_checkpoint(TRUNCATE)");
     struct registry *registry = must_open(fixture->path);
     add_named(registry, "kept", &record);
     CLEAN_FREE char *live_wal = str_printf("%s-wal", fixture->path);
