@@ -1,6 +1,6 @@
 /*
- * Inside of a terminal: what term.c, text.c, pen.c, control.c, modes.c, strings.c and repaint.c
- * share. Nobody else includes this.
+ * Inside of a terminal: what term.c, text.c, pen.c, control.c, modes.c, strings.c, repaint.c,
+ * save.c and load.c share. Nobody else includes this.
  */
 #ifndef VMDECK_SESSION_TERM_ENGINE_H
 #define VMDECK_SESSION_TERM_ENGINE_H
@@ -107,6 +107,8 @@ void mode_origin(struct term *term, bool on);
 int modes_text(const struct term_modes *from, const struct term_modes *to, struct buf *out);
 
 /* strings.c */
+/* Copies what is UTF-8, without controls; at most `max` bytes and a NUL. Returns its length. */
+size_t string_clean(char *out, size_t max, const char *text, size_t size);
 void string_take(struct term *term, enum escape_string kind, const char *text, size_t size);
 
 #endif

@@ -343,19 +343,23 @@ int escape_pending(const struct escape *escape, struct buf *out)
     case STRING:
     case STRING_ESC: {
         const char *end = escape->state == STRING_ESC ? "\033" : "";
-        if (escape->overflow) /* swallowed to its end, as SOS is */
+        if (escape->overflow && escape->kind != ESCAPE_OSC) /* swallowed to its end, as SOS is */
             return buf_printf(out, "\033X%s", end);
         int status = buf_printf(out, "\033%c", escape->opener);
-        if (status == 0 && buf_len(&escape->string) > 0)
+        if (status == 0 && escape->overflow) /* the same, but BEL ends it */
+            status = buf_printf(out, "%*s", ESCAPE_STRING_MAX + 1, "");
+        if (status == 0)
             status = buf_append(out, buf_data(&escape->string), buf_len(&escape->string));
         return status == 0 ? buf_append(out, end, strlen(end)) : status;
     }
     default:
         if (escape->overflow)
             return buf_append(out, "\033[  ", 4);
-        if (escape_csi_text(&csi, out) != 0)
+        csi.intermediate = 0;
+        if (escape_csi_text(&csi, out) != 0 ||
+            (csi.count > ESCAPE_ARGS && buf_append(out, ";", 1) != 0))
             return -ENOMEM;
-        return csi.count > ESCAPE_ARGS ? buf_append(out, ";", 1) : 0;
+        return buf_append(out, &escape->csi.intermediate, escape->csi.intermediate != 0);
     }
 }
 

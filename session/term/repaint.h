@@ -1,8 +1,8 @@
 /*
  * The whole state of a terminal as escape sequences: what a viewer's terminal must be sent so that
  * it shows what the guest's does, and that the guest's further output (term_events.output) goes on
- * from there. Fed to a new terminal of the same size it makes an equal one, which is how terminals
- * are saved with a snapshot.
+ * from there. Fed to a new terminal of the same size it makes an equal one, but for what cannot be
+ * seen (save.h keeps that too).
  *
  * The viewer's terminal should have the size of the guest's (the smallest viewer decides). A taller
  * one is confined by margins; in a wider one wrapped lines are separate lines.

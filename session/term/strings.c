@@ -31,8 +31,7 @@ static size_t character(const char *text, size_t size)
     return length;
 }
 
-/* Copies what is text, without its controls; at most `max` bytes and a NUL. */
-static void clean(char *out, size_t max, const char *text, size_t size)
+size_t string_clean(char *out, size_t max, const char *text, size_t size)
 {
     size_t at = 0;
     while (size > 0) {
@@ -46,11 +45,12 @@ static void clean(char *out, size_t max, const char *text, size_t size)
         size -= step;
     }
     out[at] = '\0';
+    return at;
 }
 
 static void osc_title(struct term *term, const char *text, size_t size)
 {
-    clean(term->title, TERM_TITLE_MAX, text, size);
+    string_clean(term->title, TERM_TITLE_MAX, text, size);
     term->happened |= SAW_TITLE;
     term_output(term, "\033]2;", 4);
     term_output(term, term->title, strlen(term->title));
@@ -84,7 +84,7 @@ static void osc_cwd(struct term *term, const char *text, size_t size)
         }
     }
     if (raw != NULL && out != NULL) {
-        clean(out, TERM_PATH_MAX, raw, at);
+        string_clean(out, TERM_PATH_MAX, raw, at);
         free(term->cwd);
         term->cwd = out;
         out = NULL;

@@ -325,7 +325,7 @@ void term_restore_cursor(struct term *term)
     }
     const struct cell *last = &grid_row(&term->grid, saved->at.row)->cells[term->grid.cols - 1];
     term->pending = saved->at.pending && (term->modes & TERM_WRAP) != 0 &&
-                    term->cursor.row == saved->at.row &&
+                    term->cursor.row == saved->at.row && saved->at.col == term->grid.cols - 1 &&
                     (last->glyph != 0 || (last->attrs & CELL_TAIL) != 0);
     term->pen = saved->pen;
     term->charsets = saved->charsets;

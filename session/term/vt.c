@@ -155,18 +155,25 @@ void vt_tabs(struct vt *vt, bool *stops)
     }
 }
 
+void vt_set_tabs(struct vt *vt, const bool *stops)
+{
+    struct vt_cursor at = {0};
+    for (at.col = 0; at.col < vt->cols; at.col++) {
+        if (stops[at.col] && at.col % 8 != 0)
+            vt_escape(vt, &at, 'H');
+        else if (!stops[at.col] && at.col % 8 == 0)
+            vt_csi(vt, &at, 'g', 0, -1);
+    }
+}
+
 void vt_copy_tabs(struct vt *vt, struct vt *from)
 {
     bool stops[TAB_COLUMNS] = {false};
-    struct vt_cursor at = {0};
     vt_tabs(from, stops);
-    for (at.col = 0; at.col < vt->cols; at.col++) {
-        bool stop = at.col > 0 && at.col < from->cols - 1 ? stops[at.col] : at.col % 8 == 0;
-        if (stop && at.col % 8 != 0)
-            vt_escape(vt, &at, 'H');
-        else if (!stop && at.col % 8 == 0)
-            vt_csi(vt, &at, 'g', 0, -1);
-    }
+    for (int col = 0; col < vt->cols; col++)
+        if (col == 0 || col >= from->cols - 1)
+            stops[col] = col % 8 == 0;
+    vt_set_tabs(vt, stops);
 }
 
 void vt_default_tabs(struct vt *vt)

@@ -42,6 +42,9 @@ void vt_margins(struct vt *vt, struct vt_cursor *cursor, int top, int bottom);
 void vt_tabs(struct vt *vt, bool *stops);
 void vt_default_tabs(struct vt *vt);
 
+/* Sets a new terminal's tab stops: stops[0..cols) as vt_tabs gives them. */
+void vt_set_tabs(struct vt *vt, const bool *stops);
+
 /* Sets a new terminal's tab stops as they were in one of another size. */
 void vt_copy_tabs(struct vt *vt, struct vt *from);
 

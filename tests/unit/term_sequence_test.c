@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "term_dump.h"
+#include "term_resume.h"
 
 struct seen {
     char title[TERM_TITLE_MAX + 1], cwd[TERM_PATH_MAX + 1], clipboard[64];
@@ -399,6 +400,61 @@ static void mode(void **state)
     }
 }
 
+/* Saved after every byte, and loaded: what comes then does the same to both. */
+static void expect_resumable(const char *input, const char *rest)
+{
+    CLEAN_BUF struct buf bytes = {0};
+    assert_int_equal(buf_printf(&bytes, "%s%s", input, rest), 0);
+    for (size_t at = 0; at <= buf_len(&bytes); at++) {
+        struct seen seen, seen_loaded = {0};
+        struct term *term = make(5, 10, 100, &seen);
+        term_write(term, buf_data(&bytes), at);
+        struct term *loaded = resume(term, &events, &seen_loaded);
+        assert_non_null(loaded);
+        bool same = resume_same(term, loaded);
+        buf_consume(&seen.output, buf_len(&seen.output));
+        term_write(term, buf_data(&bytes) + at, buf_len(&bytes) - at);
+        term_write(loaded, buf_data(&bytes) + at, buf_len(&bytes) - at);
+        if (!same || !resume_same(term, loaded) || !resume_equal(&seen.output, &seen_loaded.output))
+            fail_msg("%s, at %zu", bytes.memory + 1, at);
+        term_free(term);
+        term_free(loaded);
+        buf_free(&seen.output);
+        buf_free(&seen_loaded.output);
+    }
+}
+
+/* Makes visible what a terminal holds back: cursor, tabs, margins, saved cursors, other screen. */
+#define RESUME_SHOW \
+    "ab\tc\n\0338d\033[?1049le\0338f\033[?47hg\0338h\033[6n\033P$qr\033\\\nqx#\033[?6$p"
+
+static void resumed(void **state)
+{
+    static const char *const more[] = {
+        "\033[?1049hx\033[3;3H\0337\033[2;4r\033[?6h",
+        "\0337\033[?47h\033[31m\033(0\0337\033[?47l\033)A\016\033*0\033N",
+        "\033[3g\033[4G\033H\033[10G\033H\033[1G",
+        "\033]8;id=1;http://a/\007a\033]8;;http://b/\007e\314\201\0337\033]8;;\007",
+        "\033]2;t\007\033]7;file://h/tmp\007\033[5 q\033[?2026ha\r\nb",
+        "\033[45m\033[2J\033[1;1Ha\033[41m\033[5X\033[38;2;1;2;3;48;2;0;0;0mx\346\227\245",
+        "0123456789\346\227\245x\r\n\r\n\r\n\r\n012345678\346\227\245\0337",
+        "\033[;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;2$p\033[?12;;:$p\033[ !p\033[1 2q\033( !Bx",
+        "\346\033[1m\227\245",
+        "\033Pq\007a\007\033\\\033_b\007\030\033]52;c;YWI=\033[A\033]52;c;YWI=\033\\",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(screens); i++)
+        expect_resumable(screens[i].input, RESUME_SHOW);
+    for (size_t i = 0; i < ARRAY_SIZE(pens); i++)
+        expect_resumable(pens[i].input, RESUME_SHOW);
+    for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
+        expect_resumable(queries[i].input, RESUME_SHOW);
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+        expect_resumable(modes[i].input, RESUME_SHOW);
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+        expect_resumable(more[i], RESUME_SHOW);
+}
+
 static void strings(void **state)
 {
     struct seen seen;
@@ -507,6 +563,20 @@ static void limits(void **state)
                 }
                 buf_free(&text);
             }
+    /* one that was too long before it was saved still is */
+    CLEAN_BUF struct buf text = {0};
+    assert_int_equal(buf_printf(&text, "\033]2;%*s", 2 * ESCAPE_STRING_MAX, ""), 0);
+    term_write(term, buf_data(&text), buf_len(&text));
+    struct seen seen_loaded = {0};
+    struct term *loaded = resume(term, &events, &seen_loaded);
+    assert_non_null(loaded);
+    seen.titles = 0;
+    feed(term, "x\007y");
+    feed(loaded, "x\007y");
+    assert_int_equal(seen.titles, 0);
+    assert_true(resume_same(term, loaded));
+    term_free(loaded);
+    buf_free(&seen_loaded.output);
     for (int i = 0; i < 10000; i++)
         feed(term, "\033[c");
     assert_in_range(buf_len(term_replies(term)), 1, TERM_REPLY_MAX);
@@ -527,6 +597,12 @@ static void tables(void **state)
                  i, 'a' + i % 26, 0x80 + i / 26 % 64, 0x80 + i / 26 / 64 % 47);
         feed(term, text);
         buf_consume(&seen.output, buf_len(&seen.output));
+        if (i % 5000 == 0) {
+            struct term *loaded = resume(term, &events, &seen);
+            assert_non_null(loaded);
+            term_free(term);
+            term = loaded;
+        }
     }
     int length;
     bool wrapped;
@@ -639,7 +715,7 @@ int main(void)
         cmocka_unit_test(screen), cmocka_unit_test(pen),     cmocka_unit_test(replies),
         cmocka_unit_test(mode),   cmocka_unit_test(strings), cmocka_unit_test(links),
         cmocka_unit_test(limits), cmocka_unit_test(tables),  cmocka_unit_test(history),
-        cmocka_unit_test(frames), cmocka_unit_test(output),
+        cmocka_unit_test(frames), cmocka_unit_test(output),  cmocka_unit_test(resumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
