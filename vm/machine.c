@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -81,7 +80,7 @@ static const char *const fixed[] = {
 /* What every VM of this shape has, whatever it starts with. */
 static int shape_arguments(const struct machine *machine, struct strv *argv)
 {
-    int rc = strv_add(argv, machine->binary);
+    int rc = 0;
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         rc |= strv_add(argv, fixed[i]);
     rc |= strv_add(argv, "-accel");
@@ -145,7 +144,7 @@ int machine_arguments(const struct machine *machine, struct strv *argv, struct e
     if (machine->memory > MACHINE_MEMORY_MAX || !usable)
         return error_set(err, EINVAL, "QEMU cannot have %" PRIu64 " bytes of memory, or %s",
                          machine->memory, machine->disk[0]);
-    int rc = shape_arguments(machine, argv);
+    int rc = strv_add(argv, machine->binary) | shape_arguments(machine, argv);
     rc |= strv_add(argv, "-name");
     rc |= strv_addf(argv, "%s,process=%s", machine->name, machine->name);
     rc |= strv_add(argv, "-object");
@@ -166,10 +165,6 @@ int machine_shape(const struct machine *machine, char shape[MACHINE_SHAPE_SIZE],
 {
     CLEAN_STRV struct strv argv = {0};
     char hex[HASH_HEX_SIZE];
-    struct stat st;
-    if (stat(machine->binary, &st) < 0)
-        return error_system(err, errno, "%s", machine->binary);
-    const int64_t identity[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
     struct hash *hash = shape_arguments(machine, &argv) == 0 ? hash_start() : NULL;
     if (hash == NULL)
         return error_set(err, ENOMEM, "out of memory");
@@ -177,7 +172,6 @@ int machine_shape(const struct machine *machine, char shape[MACHINE_SHAPE_SIZE],
         hash_add(hash, argv.items[i], strlen(argv.items[i]) + 1);
     hash_add(hash, kernel_arguments, sizeof kernel_arguments);
     hash_add(hash, emulated_arguments, sizeof emulated_arguments);
-    hash_add(hash, identity, sizeof identity);
     hash_finish(hash, hex);
     memcpy(shape, hex, MACHINE_SHAPE_SIZE - 1);
     shape[MACHINE_SHAPE_SIZE - 1] = '\0';

@@ -38,8 +38,8 @@ struct machine {
 int machine_arguments(const struct machine *machine, struct strv *argv, struct error *err);
 
 /*
- * What guest memory and device state depend on besides what was booted: machine, CPU, memory,
- * kernel parameters, and the identity of the QEMU binary (path, size, time of change).
+ * What guest memory and device state depend on besides what was booted and QEMU's version:
+ * machine, CPU, memory, kernel parameters.
  */
 int machine_shape(const struct machine *machine, char shape[MACHINE_SHAPE_SIZE], struct error *err);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,9 +30,26 @@ struct qmp {
     struct buf in, out;
     struct qmp_command *first, **last;
     bool greeted, ended, closed;
+    char version[128];
 };
 
 static void qmp_poll(uv_poll_t *poll, int status, int events);
+
+static void qmp_note_version(struct qmp *qmp, const cJSON *greeting)
+{
+    static const char *const parts[] = {"major", "minor", "micro"};
+    int numbers[3] = {0};
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(greeting, "version");
+    const cJSON *qemu = cJSON_GetObjectItemCaseSensitive(version, "qemu");
+    const cJSON *package = cJSON_GetObjectItemCaseSensitive(version, "package");
+    for (size_t i = 0; i < 3; i++) {
+        const cJSON *number = cJSON_GetObjectItemCaseSensitive(qemu, parts[i]);
+        numbers[i] = cJSON_IsNumber(number) ? number->valueint : 0;
+    }
+    snprintf(qmp->version, sizeof qmp->version, "%d.%d.%d%s%s", numbers[0], numbers[1], numbers[2],
+             cJSON_IsString(package) && package->valuestring[0] != '\0' ? " " : "",
+             cJSON_IsString(package) ? package->valuestring : "");
+}
 
 static void qmp_answer(struct qmp *qmp, const cJSON *result, const struct error *why)
 {
@@ -94,6 +112,7 @@ static void qmp_line(struct qmp *qmp, const char *line, size_t len)
         qmp_answer(qmp, result, NULL);
     } else if (!qmp->greeted && cJSON_GetObjectItemCaseSensitive(message, "QMP") != NULL) {
         qmp->greeted = true;
+        qmp_note_version(qmp, cJSON_GetObjectItemCaseSensitive(message, "QMP"));
         qmp_flush(qmp);
     }
     cJSON_Delete(message);
@@ -188,6 +207,11 @@ static void qmp_freed(uv_handle_t *handle)
     buf_free(&qmp->in);
     buf_free(&qmp->out);
     free(qmp);
+}
+
+const char *qmp_version(const struct qmp *qmp)
+{
+    return qmp->version;
 }
 
 void qmp_close(struct qmp *qmp)

@@ -30,6 +30,9 @@ int qmp_open(struct qmp **out, uv_loop_t *loop, int fd, const struct qmp_events 
 /* `arguments` (may be NULL) is taken over. `done` may be NULL. Answers come in order. */
 void qmp_run(struct qmp *qmp, const char *command, cJSON *arguments, qmp_done *done, void *context);
 
+/* What QEMU calls its version, "" before its greeting; valid until qmp_close(). */
+const char *qmp_version(const struct qmp *qmp);
+
 /* Commands that wait are answered with ECANCELED first. NULL is fine. */
 void qmp_close(struct qmp *qmp);
 

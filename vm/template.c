@@ -26,13 +26,17 @@
 int template_key(const struct template_spec *spec, char key[TEMPLATE_KEY_SIZE], struct error *err)
 {
     char shape[MACHINE_SHAPE_SIZE], hex[HASH_HEX_SIZE];
+    struct stat st;
     int rc = machine_shape(&spec->machine, shape, err);
+    if (rc == 0 && stat(spec->machine.binary, &st) < 0)
+        rc = error_system(err, errno, "%s", spec->machine.binary);
     if (rc < 0)
         return rc;
     const char *initrd = strrchr(spec->machine.initrd, '/'); /* it is named after its content */
-    CLEAN_FREE char *text =
-        str_printf(FORMAT " %s %s %s %llu", shape, spec->image_id, initrd != NULL ? initrd : "",
-                   (unsigned long long)spec->disk_size);
+    CLEAN_FREE char *text = str_printf(
+        FORMAT " %s %s %lld %lld.%09ld %s %s %llu", shape, spec->machine.binary,
+        (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, spec->image_id,
+        initrd != NULL ? initrd : "", (unsigned long long)spec->disk_size);
     if (text == NULL)
         return error_set(err, ENOMEM, "out of memory");
     rc = hash_memory(text, strlen(text), hex, err);
@@ -65,6 +69,25 @@ int templates_lock(int *fd, struct error *err)
     return 0;
 }
 
+int template_entry(char **directory, int *hold, struct error *err)
+{
+    CLEAN_FD int all = -1;
+    CLEAN_FREE char *pattern = NULL;
+    int rc = template_path(".new-XXXXXX", &pattern, err);
+    if (rc == 0)
+        rc = templates_lock(&all, err);
+    if (rc < 0)
+        return rc;
+    if (mkdtemp(pattern) == NULL)
+        return error_system(err, errno, "cannot make %s", pattern);
+    *directory = take_ptr(pattern);
+    CLEAN_FREE char *lock = str_printf("%s/lock", *directory);
+    *hold = lock != NULL ? open(lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (*hold < 0 || flock(*hold, LOCK_SH | LOCK_NB) < 0)
+        return error_system(err, errno, "cannot lock %s", *directory);
+    return 0;
+}
+
 static int template_files(const char *directory, struct template *out, struct error *err)
 {
     CLEAN_FREE char *lock = str_printf("%s/lock", directory);
@@ -77,7 +100,9 @@ static int template_files(const char *directory, struct template *out, struct er
     if (out->hold < 0 || flock(out->hold, LOCK_SH | LOCK_NB) < 0)
         return error_system(err, ENOENT, "no template");
     out->state = open(state, O_RDONLY | O_CLOEXEC);
-    if (out->state < 0)
+    out->ram_fd = open(out->ram, O_RDONLY | O_CLOEXEC);
+    out->disk_fd = open(out->disk, O_RDONLY | O_CLOEXEC);
+    if (out->state < 0 || out->ram_fd < 0)
         return error_system(err, ENOENT, "no template"); /* removed before we had the lock */
     futimens(out->hold, NULL);
     return 0;
@@ -86,7 +111,7 @@ static int template_files(const char *directory, struct template *out, struct er
 int template_open(const char *key, struct template *out, struct error *err)
 {
     CLEAN_FREE char *directory = NULL;
-    *out = (struct template){.state = -1, .hold = -1};
+    *out = (struct template){.ram_fd = -1, .disk_fd = -1, .state = -1, .hold = -1};
     int rc = template_path(key, &directory, err);
     if (rc == 0)
         rc = template_files(directory, out, err);
@@ -101,9 +126,11 @@ void template_close(struct template *template)
         return; /* a zeroed one owns no descriptors */
     free(template->ram);
     free(template->disk);
+    cleanup_fd(&template->ram_fd);
+    cleanup_fd(&template->disk_fd);
     cleanup_fd(&template->state);
     cleanup_fd(&template->hold);
-    *template = (struct template){.state = -1, .hold = -1};
+    *template = (struct template){.ram_fd = -1, .disk_fd = -1, .state = -1, .hold = -1};
 }
 
 void template_discard(const char *key)

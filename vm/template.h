@@ -32,14 +32,24 @@ int template_key(const struct template_spec *spec, char key[TEMPLATE_KEY_SIZE], 
 
 struct template
 {
-    char *ram, *disk;
-    int state; /* descriptor of the device state */
+    char *ram, *disk;    /* disk: of a template that was booted; a snapshot's has none */
+    int ram_fd, disk_fd; /* the same, open for reading: whatever happens to the names; or -1 */
+    int state;           /* the device state */
     int hold;
 };
 
 /* Opens and holds a template, and notes that it was used. -ENOENT: there is none. */
 int template_open(const char *key, struct template *out, struct error *err);
 void template_close(struct template *template); /* a zeroed one is fine */
+
+/*
+ * Makes a template of a snapshot's memory and device state, unless it is there already: what a
+ * resumed VM starts from. The disk of such a template is the snapshot itself. Blocks; for a worker
+ * thread. -EBADMSG: a section is damaged.
+ */
+struct snapfile;
+int template_restore(const struct snapfile *file, const char *key, uint64_t memory,
+                     const volatile int *cancel, struct error *err);
 
 /* A template that does not work: gone for whoever comes next; those who use it keep it. */
 void template_discard(const char *key);

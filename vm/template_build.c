@@ -249,26 +249,16 @@ static void on_guest_ended(void *context, const struct error *why)
 static int build_files(struct template_build *build, struct error *err)
 {
     const struct template_spec *spec = build->spec;
-    CLEAN_FD int all = -1, ram = -1;
-    CLEAN_FREE char *pattern = NULL;
-    int rc = template_path(".new-XXXXXX", &pattern, err);
-    if (rc == 0)
-        rc = templates_lock(&all, err);
+    int rc = template_entry(&build->directory, &build->hold, err);
     if (rc < 0)
         return rc;
-    if (mkdtemp(pattern) == NULL)
-        return error_system(err, errno, "cannot make %s", pattern);
-    build->directory = take_ptr(pattern);
     build->ram = str_printf("%s/ram", build->directory);
     build->disk = str_printf("%s/disk.qcow2", build->directory);
     build->state = str_printf("%s/state", build->directory);
-    CLEAN_FREE char *lock = str_printf("%s/lock", build->directory);
-    if (build->ram == NULL || build->disk == NULL || build->state == NULL || lock == NULL)
+    if (build->ram == NULL || build->disk == NULL || build->state == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    build->hold = open(lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ram = open(build->ram, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (build->hold < 0 || flock(build->hold, LOCK_SH | LOCK_NB) < 0 || ram < 0 ||
-        ftruncate(ram, (off_t)spec->machine.memory) < 0)
+    CLEAN_FD int ram = open(build->ram, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (ram < 0 || ftruncate(ram, (off_t)spec->machine.memory) < 0)
         return error_system(err, errno, "cannot make a template in %s", build->directory);
     return disk_create_overlay(build->disk, spec->rootfs, "raw", spec->disk_size, err);
 }

@@ -15,6 +15,12 @@ int template_path(const char *name, char **out, struct error *err);
  */
 int templates_lock(int *fd, struct error *err);
 
+/*
+ * A new entry, under a name of its own until it is renamed; held through *hold. The caller frees
+ * *directory (set also after a failure where it has been made).
+ */
+int template_entry(char **directory, int *hold, struct error *err);
+
 /* Removes the least recently used templates that nobody holds until `limit` bytes are left. */
 void templates_trim(uint64_t limit);
 

@@ -33,6 +33,15 @@ int find_session(const char *word, struct session_record *out, struct error *err
     return rc;
 }
 
+int find_no_host(const struct session_record *record, struct error *err)
+{
+    if (record->state == SESSION_SUSPENDED)
+        return error_set(err, EBUSY, "session %s is suspended (vmdeck start %s takes it up again)",
+                         record->id, record->id);
+    return error_set(err, EAGAIN, "session %s is only just starting or ending (try again)",
+                     record->id);
+}
+
 int find_client(struct client **out, uv_loop_t *loop, const char *word,
                 const struct client_events *events, void *context, struct session_record *record,
                 struct error *err)
@@ -43,8 +52,7 @@ int find_client(struct client **out, uv_loop_t *loop, const char *word,
         return rc;
     rc = client_connect(out, loop, found.id, events, context, err);
     if (rc == -ENOENT)
-        return error_set(err, EAGAIN, "session %s is only just starting or ending (try again)",
-                         found.id);
+        return find_no_host(&found, err);
     if (rc == 0 && record != NULL) {
         *record = found;
         found = (struct session_record){0};

@@ -11,7 +11,8 @@ int start_session(struct client **out, uv_loop_t *loop, const struct session_con
                   const struct client_events *events, client_done *done, void *context,
                   struct error *err)
 {
-    int rc = progress_ensure_image(config->image, err);
+    /* A snapshot names its image. */
+    int rc = config->resume == NULL ? progress_ensure_image(config->image, err) : 0;
     if (rc < 0)
         return rc;
     int fd = launch_host(NULL, err);

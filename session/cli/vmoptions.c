@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "session/cli/snapshot.h"
 #include "session/protocol/config.h"
 
 #define NAME_MAX_LEN  63
@@ -70,9 +71,8 @@ static int set_rootfs_size(void *target, const char *value, struct error *err)
     return rc;
 }
 
-static int set_name(void *target, const char *value, struct error *err)
+int vm_name_check(const char *value, struct error *err)
 {
-    struct session_config *config = target;
     size_t len = strlen(value);
     bool good = len > 0 && len <= NAME_MAX_LEN && isalnum((unsigned char)value[0]);
     for (const char *p = value; *p != '\0'; p++)
@@ -82,7 +82,26 @@ static int set_name(void *target, const char *value, struct error *err)
                          "--name '%.40s': a name has 1 to %d letters, digits, '.', '_', '-' and "
                          "begins with a letter or digit",
                          value, NAME_MAX_LEN);
-    return set_text(&config->name, value, err);
+    return 0;
+}
+
+static int set_name(void *target, const char *value, struct error *err)
+{
+    struct session_config *config = target;
+    int rc = vm_name_check(value, err);
+    return rc == 0 ? set_text(&config->name, value, err) : rc;
+}
+
+static int set_resume(void *target, const char *value, struct error *err)
+{
+    struct session_config *config = target;
+    char *path;
+    int rc = snapshot_resolve(value, &path, err);
+    if (rc < 0)
+        return error_wrap(err, "--resume");
+    free(config->resume);
+    config->resume = path;
+    return 0;
 }
 
 int env_add(struct strv *list, const char *text, struct error *err)
@@ -113,6 +132,7 @@ static int set_cold(void *target, const char *value, struct error *err)
 
 static const struct option options[] = {
     {"image", 0, "SEL", set_image, "asset directory, build id or name[:tag] (default:latest)"},
+    {"resume", 0, "ID|PATH", set_resume, "start from a snapshot (see vmdeck snapshot)"},
     {"accel", 0, "auto|kvm|tcg", set_accel, "hardware virtualisation or emulation (auto)"},
     {"memory", 0, "SIZE", set_memory, "memory of the VM (512M)"},
     {"cpus", 0, "N", set_cpus, "processors of the VM (1)"},

@@ -11,6 +11,9 @@ extern const struct option_group vm_options;
 struct session_config;
 int vm_options_environment(struct session_config *config, struct error *err);
 
+/* What --name accepts: a session's name that is a host name, too. -EINVAL. */
+int vm_name_check(const char *value, struct error *err);
+
 /* "NAME=VALUE" with a name a shell accepts: appended to the list. -EINVAL. */
 struct strv;
 int env_add(struct strv *list, const char *text, struct error *err);

@@ -23,6 +23,7 @@
 #include "base/path.h"
 #include "session/host/peer.h"
 #include "session/host/record.h"
+#include "session/host/snapshot.h"
 #include "session/host/terminals.h"
 #include "session/host/vm.h"
 
@@ -32,6 +33,7 @@
 
 static void host_clean(struct host *host)
 {
+    snapshot_cancel(host);
     terminals_close(host);
     vm_clean(host);
     peer_unlisten(host);
@@ -46,10 +48,15 @@ static void host_clean(struct host *host)
 static void host_finish(uv_timer_t *timer)
 {
     struct host *host = timer->data;
-    if (host->state == HOST_ENDED)
+    if (host->state == HOST_ENDED || snapshot_busy(host))
         return;
     host->state = HOST_ENDED;
     record_end(host, host_clean); /* in this order: files without a record are nobody's */
+}
+
+void host_finish_soon(struct host *host)
+{
+    uv_timer_start(&host->finish, host_finish, 0, 0);
 }
 
 /* Tells everybody how it ended, the last words of the console with it if it was not wanted. */
@@ -138,6 +145,12 @@ void host_shutdown(struct host *host)
 static void host_open_terminal(struct host *host)
 {
     const struct session_config *config = &host->config;
+    if (vm_resumed(host) != NULL && config->argv.count == 0 && terminal_take_main(host) != NULL) {
+        host_main_started(host, 0, NULL);
+        return;
+    }
+    for (struct terminal *t = host->terminals; t != NULL; t = t->next)
+        t->main = false; /* what was resumed goes on beside the new one */
     const struct terminal_options options = {
         .argv = &config->argv,
         .cwd = config->cwd,
@@ -158,8 +171,9 @@ static void host_ready(struct host *host)
         return;
     host->state = HOST_RUNNING;
     host->ready_at = uv_hrtime();
-    record_running(host);
-    record_session(host, "ready", NULL);
+    host->suspended = false;
+    record_state(host, SESSION_RUNNING);
+    record_session(host, vm_resumed(host) != NULL ? "resumed" : "ready", host->config.resume);
     if (host->config.terminal)
         host_open_terminal(host);
     else

@@ -51,6 +51,10 @@ struct host {
     struct terminal *terminals;
     unsigned terminal_ids;   /* the last one given */
     uint64_t terminal_uses;  /* counts attachments: which terminal was used last */
+    bool revive;             /* a suspended session is taken up again under its id */
+    bool suspended;          /* its files stay when the host ends */
+    bool paused;             /* by the user */
+    struct saving *saving;   /* the snapshot that is being taken; see snapshot.c */
     uv_timer_t last_words;   /* for viewers of a session that is over */
     bool over;               /* its main command has ended */
     unsigned terminal_count; /* terminals whose command runs */
@@ -73,6 +77,9 @@ void host_start(struct host *host);
  * ends. Where the guest is not there, or does not do it in time, it is host_stop().
  */
 void host_shutdown(struct host *host);
+
+/* The end goes on, which waited for something. */
+void host_finish_soon(struct host *host);
 
 /* Nobody wants the session any more, and nothing of it is kept: the shortest end. */
 void host_discard(struct host *host);

@@ -21,7 +21,10 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "session/host/exec.h"
+#include "session/host/record.h"
 #include "session/host/report.h"
+#include "session/host/saving.h"
+#include "session/host/snapshot.h"
 #include "session/host/terminals.h"
 #include "session/host/viewers.h"
 #include "session/protocol/control.h"
@@ -40,6 +43,7 @@ static void peer_remove(struct peer *peer)
         }
     if (host->starter == peer)
         host->starter = NULL;
+    snapshot_remove_peer(peer);
     exec_abandon_all(peer);
     viewers_remove_peer(peer);
     conn_close(peer->conn);
@@ -90,6 +94,27 @@ static int request_hello(struct peer *peer, const cJSON *request, struct error *
     return 0;
 }
 
+/* A suspended session: its id, and its memory from its own directory. */
+static int revive_config(struct host *host, const char *id, struct error *err)
+{
+    CLEAN_FREE char *name = str_printf("sessions/%s/" SUSPENDED_FILE, id);
+    char *path = NULL;
+    if (strlen(id) != HOST_ID_SIZE - 1 || strspn(id, "0123456789abcdef") != HOST_ID_SIZE - 1)
+        return error_set(err, EINVAL, "start: revive is no session's id");
+    int rc = name != NULL ? path_xdg(PATH_STATE, name, &path, err) : -ENOMEM;
+    if (rc < 0)
+        return rc;
+    memcpy(host->id, id, HOST_ID_SIZE);
+    free(host->config.resume);
+    host->config.resume = path;
+    host->config.cold = host->config.bound = false;
+    host->config.adopt = false;
+    strv_free(&host->config.env); /* names only; the guest has the values */
+    strv_free(&host->config.argv);
+    host->revive = host->suspended = true; /* until it runs */
+    return 0;
+}
+
 static int request_start(struct peer *peer, const cJSON *request, struct error *err)
 {
     struct host *host = peer->host;
@@ -99,6 +124,13 @@ static int request_start(struct peer *peer, const cJSON *request, struct error *
                                   &host->config, err);
     if (rc < 0) {
         host_stop(host, err); /* a host without a session has nothing to wait for */
+        return rc;
+    }
+    const char *revive = json_string(request, "revive");
+    if (revive != NULL)
+        rc = revive_config(host, revive, err);
+    if (rc < 0) {
+        host_stop(host, err);
         return rc;
     }
     host->starter = peer;
@@ -119,6 +151,49 @@ static int request_stop(struct peer *peer, const cJSON *request, struct error *e
     return 0;
 }
 
+/* Stops or continues the processors; answered when QEMU has done it. */
+struct pausing {
+    struct host *host;
+    struct peer *peer; /* looked for among those that are there */
+    uint32_t id;
+    bool pause;
+};
+
+static void on_paused(void *context, const cJSON *result, const struct error *why)
+{
+    CLEAN_FREE struct pausing *pausing = context;
+    struct host *host = pausing->host;
+    if (result != NULL) {
+        host->paused = pausing->pause;
+        record_state(host, host->paused ? SESSION_PAUSED : SESSION_RUNNING);
+    }
+    for (struct peer *peer = host->peers; peer != NULL; peer = peer->next)
+        if (peer == pausing->peer)
+            peer_reply(peer, pausing->id, NULL, result == NULL ? why : NULL);
+}
+
+static int pause_request(struct peer *peer, const cJSON *request, bool pause, struct error *err)
+{
+    if (peer->host->saving != NULL)
+        return error_set(err, EBUSY, "a snapshot of this session is being taken");
+    struct pausing *pausing = malloc(sizeof *pausing);
+    if (pausing == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    *pausing = (struct pausing){peer->host, peer, (uint32_t)json_number(request, "id", 0), pause};
+    qmp_run(qemu_qmp(peer->host->qemu), pause ? "stop" : "cont", NULL, on_paused, pausing);
+    return 1;
+}
+
+static int request_pause(struct peer *peer, const cJSON *request, struct error *err)
+{
+    return pause_request(peer, request, true, err);
+}
+
+static int request_unpause(struct peer *peer, const cJSON *request, struct error *err)
+{
+    return pause_request(peer, request, false, err);
+}
+
 /* One row a request. Handlers return 0 (answered with an empty reply), 1 (the answer comes
  * later, or the handler has given it), or a negative errno with the error filled. */
 static const struct request {
@@ -131,6 +206,11 @@ static const struct request {
     {"stop", request_stop, false},
     {"info", report_info, false},
     {"stats", report_stats, true},
+    {"pause", request_pause, true},
+    {"unpause", request_unpause, true},
+    {"snapshot", snapshot_request, true},
+    {"suspend", snapshot_request_suspend, true},
+    {"fork", snapshot_request_fork, true},
     {"subscribe", report_subscribe, false},
     {"open", terminal_request_open, true},
     {"terminals", terminal_request_list, true},

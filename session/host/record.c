@@ -26,14 +26,14 @@
 struct job {
     struct event *events;
     size_t count;
-    bool running, end; /* which change of state goes with it */
+    bool update, end; /* which change of state goes with it */
 };
 
 struct record {
     struct host *host;
     struct registry *registry;
     struct session_record session; /* its texts belong to the host */
-    enum session_state final;
+    enum session_state state, final;
     char reason[ERROR_MESSAGE_MAX];
     struct job pending, current;
     size_t dropped;
@@ -61,6 +61,18 @@ static char *record_config(const struct session_config *config)
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     return text;
+}
+
+/* The row stays that of a suspended session until the VM runs: its files are all there is of it. */
+static int record_revive(struct record *record, const char *id, struct error *err)
+{
+    CLEAN_SESSION struct session_record row = {0};
+    int rc = session_find(record->registry, id, SESSIONS_LIVE, &row, err);
+    if (rc == 0 && row.state != SESSION_SUSPENDED)
+        rc = error_set(err, EBUSY, "session %s is not suspended", id);
+    memcpy(record->session.id, row.id, sizeof record->session.id);
+    record->session.created = row.created;
+    return rc;
 }
 
 int record_add(struct host *host, struct error *err)
@@ -94,7 +106,8 @@ int record_add(struct host *host, struct error *err)
     if (rc == 0)
         rc = session_host_start(session->host_pid, &session->host_start, err);
     if (rc == 0)
-        rc = session_add(record->registry, session, err);
+        rc = host->revive ? record_revive(record, host->id, err)
+                          : session_add(record->registry, session, err);
     if (rc < 0) {
         registry_close(record->registry);
         free(record);
@@ -127,15 +140,16 @@ static void record_write(uv_work_t *work)
     const struct job *job = &record->current;
     struct error err = {0};
     int rc = 0;
-    if (job->running)
-        rc = session_update(record->registry, &record->session,
-                            SESSION_SET_STATE | SESSION_SET_MACHINE | SESSION_SET_FILES, &err);
+    if (job->update)
+        rc = session_update(
+            record->registry, &record->session,
+            SESSION_SET_STATE | SESSION_SET_HOST | SESSION_SET_MACHINE | SESSION_SET_FILES, &err);
     for (size_t at = 0; at < job->count; at += BATCH) {
         size_t count = job->count - at < BATCH ? job->count - at : BATCH;
         int failed = events_append(record->registry, job->events + at, count, &err);
         rc = failed < 0 ? failed : rc;
     }
-    if (job->end) {
+    if (job->end && record->final != SESSION_SUSPENDED) {
         int failed =
             session_end(record->registry, record->session.id, record->final, record->reason, &err);
         rc = failed < 0 ? failed : rc;
@@ -175,10 +189,10 @@ static void record_written(uv_work_t *work, int status)
 static void record_flush(struct record *record)
 {
     const struct job *job = &record->pending;
-    if (record->busy || (job->count == 0 && !job->running && !job->end))
+    if (record->busy || (job->count == 0 && !job->update && !job->end))
         return;
-    if (job->running) { /* while no worker reads it */
-        record->session.state = SESSION_RUNNING;
+    if (job->update) { /* while no worker reads it */
+        record->session.state = record->state;
         record->session.accel = accel_name(&record->host->accel);
         record->session.directory = record->host->directory;
     }
@@ -188,11 +202,12 @@ static void record_flush(struct record *record)
     uv_queue_work(&record->host->loop, &record->work, record_write, record_written);
 }
 
-void record_running(struct host *host)
+void record_state(struct host *host, enum session_state state)
 {
     if (host->record == NULL || host->record->ending)
         return;
-    host->record->pending.running = true;
+    host->record->state = state;
+    host->record->pending.update = true;
     record_flush(host->record);
 }
 
@@ -271,9 +286,14 @@ void record_end(struct host *host, void (*done)(struct host *host))
     /* Asked to, by a signal, or by the guest, which powered off: these are no failures. */
     bool stopped = why->code == 0 || why->code == EINTR || why->code == ESHUTDOWN;
     const char *detail = why->code != 0 ? why->message : "as it was asked to";
-    record->final = stopped ? SESSION_STOPPED : SESSION_DEAD;
+    record->final = host->suspended ? SESSION_SUSPENDED : stopped ? SESSION_STOPPED : SESSION_DEAD;
     snprintf(record->reason, sizeof record->reason, "%s", detail);
-    record_session(host, stopped ? "stopped" : "failed", detail);
+    if (host->suspended) {
+        record->session.host_pid = record->session.host_start = 0;
+        record_state(host, SESSION_SUSPENDED);
+    } else {
+        record_session(host, stopped ? "stopped" : "failed", detail);
+    }
     record->ending = true;
     record->done = done;
     record->pending.end = true;

@@ -11,6 +11,7 @@
 
 #include "session/host/host.h"
 #include "session/store/events.h"
+#include "session/store/registry.h"
 
 struct record;
 
@@ -21,8 +22,8 @@ struct record;
  */
 int record_add(struct host *host, struct error *err);
 
-/* The session runs: state, accelerator and directory. */
-void record_running(struct host *host);
+/* The session has another (live) state; accelerator and directory are written with it. */
+void record_state(struct host *host, enum session_state state);
 
 /* Ms since 1970; 0 before record_add(). */
 int64_t record_created(const struct host *host);

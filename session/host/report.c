@@ -49,7 +49,7 @@ int report_info(struct peer *peer, const cJSON *request, struct error *err)
     cJSON *reply = cJSON_CreateObject();
     cJSON_AddStringToObject(reply, "session", host->id);
     add_text(reply, "name", host->config.name);
-    cJSON_AddStringToObject(reply, "state", report_state(host));
+    cJSON_AddStringToObject(reply, "state", host->paused ? "paused" : report_state(host));
     add_text(reply, "image", host->image.name);
     add_text(reply, "image_build", host->image.id);
     add_text(reply, "arch", host->image.arch);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "session/host/viewers.h"
 #include "session/protocol/json.h"
+#include "session/term/save.h"
 
 #define REDRAW_MS     40
 #define INPUT_MAX     ((size_t)4 * 1024 * 1024) /* typed and not taken: beyond it is dropped */
@@ -173,10 +174,11 @@ void terminal_check_over(struct host *host)
     host_stop(host, NULL);
 }
 
+static const struct guest_command_events terminal_events = {on_spawned, on_failed, on_output,
+                                                            on_accepted, on_exited};
+
 static int terminal_spawn(struct terminal *terminal, struct error *err)
 {
-    static const struct guest_command_events events = {on_spawned, on_failed, on_output,
-                                                       on_accepted, on_exited};
     int rows, cols;
     term_size(terminal->term, &rows, &cols);
     const struct guest_spawn spawn = {
@@ -188,7 +190,8 @@ static int terminal_spawn(struct terminal *terminal, struct error *err)
         .columns = (uint16_t)cols,
     };
     terminal->room = WIRE_WINDOW;
-    return guest_spawn(terminal->host->guest, &spawn, &events, terminal, &terminal->command, err);
+    return guest_spawn(terminal->host->guest, &spawn, &terminal_events, terminal,
+                       &terminal->command, err);
 }
 
 static int strv_copy(struct strv *to, const struct strv *from)
@@ -199,16 +202,21 @@ static int strv_copy(struct strv *to, const struct strv *from)
     return rc;
 }
 
-static int terminal_fill(struct terminal *terminal, const struct terminal_options *options,
-                         struct error *err)
+static struct term_options terminal_screen(struct terminal *terminal, int rows, int cols)
 {
     static const struct term_events events = {
         .damage = on_term_damage, .replies = on_term_replies, .output = on_term_output};
-    const struct term_options size = {.rows = options->rows,
-                                      .cols = options->columns,
-                                      .history = (size_t)terminal->host->config.scrollback,
-                                      .events = &events,
-                                      .context = terminal};
+    return (struct term_options){.rows = rows,
+                                 .cols = cols,
+                                 .history = (size_t)terminal->host->config.scrollback,
+                                 .events = &events,
+                                 .context = terminal};
+}
+
+static int terminal_fill(struct terminal *terminal, const struct terminal_options *options,
+                         struct error *err)
+{
+    const struct term_options size = terminal_screen(terminal, options->rows, options->columns);
     int rc = strv_copy(&terminal->argv, options->argv);
     if (rc == 0 && terminal->argv.count == 0) {
         terminal->shell = true;
@@ -259,18 +267,87 @@ static size_t terminals_sweep(struct host *host)
     return count;
 }
 
+static struct terminal *terminal_new(struct host *host, bool main, struct error *err)
+{
+    struct terminal *terminal = calloc(1, sizeof *terminal);
+    if (terminal == NULL) {
+        error_set(err, ENOMEM, "out of memory");
+        return NULL;
+    }
+    terminal->host = host;
+    terminal->main = main;
+    uv_timer_init(&host->loop, &terminal->redraw);
+    terminal->redraw.data = terminal;
+    return terminal;
+}
+
+static void terminal_link(struct host *host, struct terminal *terminal)
+{
+    host->terminal_count++;
+    terminal->next = host->terminals;
+    host->terminals = terminal;
+}
+
+static int resume_fill(struct terminal *terminal, const struct terminal_saved *saved,
+                       struct error *err)
+{
+    const struct term_options screen = terminal_screen(terminal, 1, 1);
+    terminal->id = saved->id;
+    terminal->used = saved->used;
+    terminal->shell = saved->shell;
+    terminal->started = true;
+    terminal->room = saved->stream->input_credit;
+    if (strv_copy(&terminal->argv, saved->argv) < 0 || strv_copy(&terminal->env, saved->env) < 0 ||
+        (saved->cwd != NULL && (terminal->cwd = strdup(saved->cwd)) == NULL))
+        return error_set(err, ENOMEM, "out of memory");
+    int rc = term_load(&terminal->term, &screen, saved->screen, saved->screen_size, err);
+    if (rc == 0)
+        rc = guest_adopt(terminal->host->guest, saved->stream, &terminal_events, terminal,
+                         &terminal->command, err);
+    if (rc == 0)
+        on_term_replies(terminal);
+    return rc;
+}
+
+int terminal_resume(struct host *host, const struct terminal_saved *saved, struct error *err)
+{
+    struct terminal *terminal = terminal_new(host, saved->main, err);
+    if (terminal == NULL)
+        return -ENOMEM;
+    int rc = resume_fill(terminal, saved, err);
+    if (rc < 0) {
+        terminal_close(terminal);
+        return rc;
+    }
+    if (saved->id > host->terminal_ids)
+        host->terminal_ids = saved->id;
+    if (saved->used > host->terminal_uses)
+        host->terminal_uses = saved->used;
+    terminal_link(host, terminal);
+    return 0;
+}
+
+struct terminal *terminal_take_main(struct host *host)
+{
+    struct terminal *main = NULL;
+    for (struct terminal *t = host->terminals; t != NULL; t = t->next)
+        if (t->main)
+            main = t;
+    if (main == NULL)
+        main = terminal_find(host, 0);
+    for (struct terminal *t = host->terminals; t != NULL; t = t->next)
+        t->main = t == main;
+    return main;
+}
+
 int terminal_open(struct host *host, const struct terminal_options *options, struct terminal **out,
                   struct error *err)
 {
     if (terminals_sweep(host) >= TERMINALS_MAX)
         return error_set(err, EAGAIN, "the session has %d terminals already", TERMINALS_MAX);
-    struct terminal *terminal = calloc(1, sizeof *terminal);
+    struct terminal *terminal = terminal_new(host, options->main, err);
     if (terminal == NULL)
-        return error_set(err, ENOMEM, "out of memory");
-    terminal->host = host;
-    terminal->main = options->main;
-    uv_timer_init(&host->loop, &terminal->redraw);
-    terminal->redraw.data = terminal;
+        return -ENOMEM;
     int rc = terminal_fill(terminal, options, err);
     if (rc < 0) {
         terminal_close(terminal);
@@ -278,9 +355,7 @@ int terminal_open(struct host *host, const struct terminal_options *options, str
     }
     terminal->id = ++host->terminal_ids;
     terminal->used = ++host->terminal_uses;
-    host->terminal_count++;
-    terminal->next = host->terminals;
-    host->terminals = terminal;
+    terminal_link(host, terminal);
     *out = terminal;
     return 0;
 }

@@ -9,6 +9,8 @@
 
 #include "session/host/peer.h"
 #include "session/term/term.h"
+#include "vm/guest.h"
+#include "vm/snapfile.h"
 
 #define TERMINALS_MAX 64
 
@@ -45,6 +47,28 @@ struct terminal_options {
 /* Starts a command on a new terminal. */
 int terminal_open(struct host *host, const struct terminal_options *options, struct terminal **out,
                   struct error *err);
+
+/* A terminal as a snapshot keeps it. All belongs to the caller. */
+struct terminal_saved {
+    unsigned id;
+    uint64_t used;
+    const struct strv *argv, *env;
+    const char *cwd;
+    bool shell, main;
+    const struct guest_command_state *stream;
+    const void *screen; /* of session/term/save.h */
+    size_t screen_size;
+};
+
+/* Takes it up in the VM that is being restored, before the loop runs again after guest_open(). */
+int terminal_resume(struct host *host, const struct terminal_saved *saved, struct error *err);
+
+/* All terminals of a snapshot; the commands of its clients are ended. Times as terminal_resume. */
+int terminals_resume(struct host *host, const cJSON *manifest, const struct snapfile *file,
+                     struct error *err);
+
+/* The resumed terminal that a session goes on in, as its main one; NULL: it has none. */
+struct terminal *terminal_take_main(struct host *host);
 
 struct terminal *terminal_find(struct host *host, unsigned id); /* 0: the one last used */
 

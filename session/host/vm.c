@@ -11,6 +11,7 @@
  */
 #include "session/host/vm.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,29 +22,19 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/overlay.h"
 #include "session/host/record.h"
+#include "session/host/saving.h"
+#include "session/host/snapshot.h"
+#include "session/host/terminals.h"
 #include "session/store/leftover.h"
 #include "vm/disk.h"
 #include "vm/template.h"
 
 #define FORK_TIMEOUT_MS 15000
 
-struct vm {
-    struct host *host;
-    void (*ready)(struct host *host);
-    void (*ended)(struct host *host, const struct error *why);
-    struct template_spec spec;
-    char *binary, *initrd, *name, *disk, *ram;
-    char key[TEMPLATE_KEY_SIZE];
-    struct template template;
-    struct template_build *build;
-    bool forked;         /* from a template */
-    bool up;             /* the guest has been ready */
-    struct error broken; /* why the fork did not work */
-    uv_timer_t retry;    /* boots instead, from no callback of what it frees */
-};
-
 static void vm_retry(uv_timer_t *timer);
+static void vm_release(struct vm *vm);
 
 static void vm_boot_instead(struct vm *vm, const struct error *why)
 {
@@ -86,6 +77,8 @@ static void on_qemu_event(void *context, const char *name, const cJSON *data)
 {
     struct host *host = ((struct vm *)context)->host;
     struct error why = {0};
+    if (strncmp(name, "BLOCK_JOB_", strlen("BLOCK_JOB_")) == 0)
+        overlay_event(context, name, data);
     if (strcmp(name, "BLOCK_IO_ERROR") != 0)
         return;
     bool full = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(data, "nospace"));
@@ -103,6 +96,38 @@ static void on_qemu_restored(void *context)
     qmp_run(qemu_qmp(vm->host->qemu), "cont", NULL, NULL, NULL);
 }
 
+static int vm_lock_directory(struct host *host, int flags, struct error *err)
+{
+    CLEAN_FREE char *lock = str_printf("%s/lock", host->directory);
+    host->lock = lock != NULL ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600) : -1;
+    if (host->lock < 0 || flock(host->lock, LOCK_EX | LOCK_NB) < 0)
+        return error_system(err, errno, "cannot lock %s", host->directory);
+    return 0;
+}
+
+/* Of a suspended session only its snapshot stays. */
+static void vm_clear_directory(const struct host *host)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(host->directory);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, "lock") != 0 && strcmp(entry->d_name, SUSPENDED_FILE) != 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* The snapshot was made for this session alone: it comes and goes with it. */
+static int vm_adopt(struct host *host, struct error *err)
+{
+    CLEAN_FREE char *path = str_printf("%s/forked.qcow2", host->directory);
+    if (path == NULL || host->config.resume == NULL || rename(host->config.resume, path) < 0)
+        return error_system(err, errno, "cannot take over %s", host->config.resume);
+    free(host->config.resume);
+    host->config.resume = take_ptr(path);
+    return 0;
+}
+
 static int vm_directory(struct host *host, struct error *err)
 {
     CLEAN_FD int all = -1; /* nobody takes a session without a lock for a dead one meanwhile */
@@ -117,30 +142,51 @@ static int vm_directory(struct host *host, struct error *err)
     rc = path_xdg(PATH_STATE, name, &host->directory, err);
     if (rc == 0)
         rc = path_mkdirs(host->directory, 0700, err);
-    if (rc < 0)
-        return rc;
-    CLEAN_FREE char *lock = str_printf("%s/lock", host->directory);
-    host->lock = lock != NULL ? open(lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    if (host->lock < 0 || flock(host->lock, LOCK_EX | LOCK_NB) < 0)
-        return error_system(err, errno, "cannot lock %s", host->directory);
-    record_session(host, "started", NULL);
-    return 0;
+    if (rc == 0)
+        rc = vm_lock_directory(host, host->revive ? 0 : O_EXCL, err);
+    if (rc == 0 && host->config.adopt)
+        rc = vm_adopt(host, err);
+    if (rc == 0 && host->revive)
+        vm_clear_directory(host);
+    if (rc == 0)
+        record_session(host, "started", NULL);
+    return rc;
 }
 
-/* QEMU and the agent's connection; the machine's memory and disk are there. */
-static int vm_run(struct vm *vm, struct machine *machine, int state, struct error *err)
+char *vm_file(struct vm *vm, const char *stem)
+{
+    return str_printf("%s/%s%u", vm->host->directory, stem, vm->files++);
+}
+
+/* QEMU and the agent's connection; the machine's memory and the disk's lower layers are there. */
+static int vm_run(struct vm *vm, struct machine *machine, const char *below, int state,
+                  struct error *err)
 {
     static const struct qemu_events events = {on_qemu_ended, on_qemu_event, on_qemu_restored};
     static const struct guest_events guest_events = {on_guest_ready, on_guest_ended};
     struct host *host = vm->host;
+    bool resumed = vm_resumed(host) != NULL;
+    CLEAN_FREE char *hostname = str_printf("vmdeck-%.4s", host->id);
     const struct guest_settings settings = {
-        .hostname = host->config.name != NULL ? host->config.name : "vmdeck",
+        .hostname = host->config.name != NULL ? host->config.name
+                    : resumed                 ? NULL
+                                              : hostname,
         .env = &host->config.env,
         .eager = machine->restore,
     };
+    CLEAN_FREE char *disk = vm_file(vm, "disk");
+    vm->own = vm->layers.count;
+    memcpy(vm->top, "root", sizeof "root");
+    if (disk == NULL || strv_add(&vm->layers, disk) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    int rc = disk_create_overlay(disk, below, below == vm->spec.rootfs ? "raw" : "qcow2",
+                                 vm->spec.disk_size, err);
     machine->name = vm->name;
-    machine->disk[0] = vm->disk;
-    int rc = qemu_start(&host->qemu, &host->loop, machine, state, &events, vm, err);
+    machine->disk[0] = disk;
+    machine->disk[1] = below;
+    machine->disk[2] = below == vm->spec.rootfs ? NULL : vm->spec.rootfs;
+    if (rc == 0)
+        rc = qemu_start(&host->qemu, &host->loop, machine, state, &events, vm, err);
     if (rc == 0)
         rc = guest_open(&host->guest, &host->loop, qemu_take_port(host->qemu), &settings,
                         &guest_events, vm, err);
@@ -150,30 +196,55 @@ static int vm_run(struct vm *vm, struct machine *machine, int state, struct erro
 static int vm_boot(struct vm *vm, struct error *err)
 {
     struct machine machine = vm->spec.machine;
-    machine.disk[1] = vm->spec.rootfs;
     machine.ram = vm->ram;
-    int rc = disk_create_overlay(vm->disk, vm->spec.rootfs, "raw", vm->spec.disk_size, err);
-    CLEAN_FD int ram = rc == 0 ? open(vm->ram, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    if (rc == 0 && (ram < 0 || ftruncate(ram, (off_t)machine.memory) < 0))
-        rc = error_system(err, errno, "cannot create %s", vm->ram);
-    return rc == 0 ? vm_run(vm, &machine, -1, err) : rc;
+    CLEAN_FD int ram = open(vm->ram, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (ram < 0 || ftruncate(ram, (off_t)machine.memory) < 0)
+        return error_system(err, errno, "cannot create %s", vm->ram);
+    vm->ram_fd = take_fd(&ram);
+    const char *below = vm->snapshot != NULL ? vm->host->config.resume : vm->spec.rootfs;
+    return vm_run(vm, &machine, below, -1, err);
 }
 
+/* From the template, or from a snapshot's memory, which is one without a disk. */
 static int vm_fork(struct vm *vm, struct error *err)
 {
     struct machine machine = vm->spec.machine;
+    bool resumed = vm->snapshot != NULL;
+    CLEAN_FREE char *below = str_printf("/proc/self/fd/%d", vm->template.disk_fd);
+    if (!resumed && (below == NULL || strv_add(&vm->layers, below) < 0))
+        return error_set(err, ENOMEM, "out of memory");
     machine.kernel = NULL;
-    machine.disk[1] = vm->template.disk;
-    machine.disk[2] = vm->spec.rootfs;
     machine.ram = vm->template.ram;
     machine.restore = true;
-    int rc = disk_create_overlay(vm->disk, vm->template.disk, "qcow2", vm->spec.disk_size, err);
-    if (rc == 0)
-        rc = vm_run(vm, &machine, vm->template.state, err);
-    vm->forked = rc == 0;
+    vm->ram_fd = vm->template.ram_fd;
+    vm->forked = true;
+    int rc = vm_run(vm, &machine, resumed ? vm->host->config.resume : vm->template.disk,
+                    vm->template.state, err);
+    if (rc == 0 && resumed)
+        rc = terminals_resume(vm->host, snapfile_manifest(vm->snapshot), vm->snapshot, err);
     if (rc == 0)
         uv_timer_start(&vm->retry, vm_retry, FORK_TIMEOUT_MS, 0);
     return rc;
+}
+
+/* What was resumed cannot be had in another way. */
+static void vm_not_resumed(struct vm *vm)
+{
+    struct error why = vm->broken;
+    const char *made = snapshot_qemu(vm->snapshot), *is = "";
+    if (vm->host->qemu != NULL)
+        is = qmp_version(qemu_qmp(vm->host->qemu));
+    if (*is != '\0' && made != NULL && strcmp(made, is) != 0)
+        error_set(&why, ENOTSUP,
+                  "%s was made by QEMU %s and this is %s: its memory cannot be restored (--cold "
+                  "boots from its disk)",
+                  vm->host->config.resume, made, is);
+    else if (why.code == 0)
+        error_set(&why, ETIMEDOUT, "%s: the restored guest does not answer",
+                  vm->host->config.resume);
+    else
+        error_wrap(&why, "%s", vm->host->config.resume);
+    host_stop(vm->host, &why);
 }
 
 /* The fork did not get ready, in time or at all. */
@@ -184,6 +255,10 @@ static void vm_retry(uv_timer_t *timer)
     struct error err = {0};
     if (host->state != HOST_STARTING)
         return;
+    if (vm->snapshot != NULL) {
+        vm_not_resumed(vm);
+        return;
+    }
     log_warn(LOG_HOST, "the template %s does not work and is removed: %s; booting", vm->key,
              vm->broken.code != 0 ? vm->broken.message : "its guest does not answer");
     vm->forked = false;
@@ -193,7 +268,7 @@ static void vm_retry(uv_timer_t *timer)
     qemu_close(host->qemu);
     host->guest = NULL;
     host->qemu = NULL;
-    unlink(vm->disk);
+    strv_free(&vm->layers);
     template_close(&vm->template);
     if (vm_boot(vm, &err) < 0)
         host_stop(host, &err);
@@ -214,6 +289,40 @@ static void vm_built(void *context, const struct error *why)
         host_stop(vm->host, &err);
 }
 
+/* On a worker thread: the snapshot's content, and its memory where it can be mapped. */
+static void vm_read_snapshot(uv_work_t *work)
+{
+    struct vm *vm = work->data;
+    int rc = snapfile_verify(vm->snapshot, &vm->cancel, &vm->broken);
+    if (rc == 0 && vm_resumed(vm->host) != NULL)
+        rc = template_restore(vm->snapshot, vm->key, vm->spec.machine.memory, &vm->cancel,
+                              &vm->broken);
+    if (rc < 0)
+        error_wrap(&vm->broken, "%s", vm->host->config.resume);
+}
+
+static void vm_snapshot_read(uv_work_t *work, int status)
+{
+    struct vm *vm = work->data;
+    struct error err = vm->broken;
+    (void)status;
+    vm->working = false;
+    if (vm->host->state != HOST_STARTING) {
+        vm_release(vm);
+        return;
+    }
+    int rc = err.code != 0 ? -err.code : 0;
+    if (rc == 0 && vm_resumed(vm->host) != NULL) {
+        rc = template_open(vm->key, &vm->template, &err);
+        if (rc == 0)
+            rc = vm_fork(vm, &err);
+    } else if (rc == 0) {
+        rc = vm_boot(vm, &err);
+    }
+    if (rc < 0)
+        host_stop(vm->host, &err);
+}
+
 /* The shape of the VM, and where its files are. */
 static int vm_describe(struct vm *vm, struct error *err)
 {
@@ -228,10 +337,9 @@ static int vm_describe(struct vm *vm, struct error *err)
         rc = image_initrd(&host->image, &vm->initrd, err);
     if (rc < 0)
         return rc;
-    vm->disk = str_printf("%s/disk.qcow2", host->directory);
     vm->ram = str_printf("%s/ram", host->directory);
     vm->name = str_printf("vmdeck-%s", host->id);
-    if (vm->disk == NULL || vm->ram == NULL || vm->name == NULL)
+    if (vm->ram == NULL || vm->name == NULL)
         return error_set(err, ENOMEM, "out of memory");
     vm->spec = (struct template_spec){
         .machine = {.binary = vm->binary,
@@ -245,7 +353,23 @@ static int vm_describe(struct vm *vm, struct error *err)
         .disk_size = host->config.rootfs_size > host->image.rootfs_size ? host->config.rootfs_size
                                                                         : host->image.rootfs_size,
     };
-    return template_key(&vm->spec, vm->key, err);
+    return machine_shape(&vm->spec.machine, vm->shape, err);
+}
+
+static int vm_launch_snapshot(struct vm *vm, struct error *err)
+{
+    CLEAN_FREE char *file = str_printf("/proc/self/fd/%d", snapfile_fd(vm->snapshot));
+    if (file == NULL || strv_add(&vm->layers, file) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    int rc = vm_resumed(vm->host) != NULL
+                 ? snapshot_key(vm->snapshot, vm->shape, vm->host->config.resume, vm->key, err)
+                 : 0;
+    if (rc < 0)
+        return rc;
+    vm->work.data = vm;
+    vm->working = true;
+    uv_queue_work(&vm->host->loop, &vm->work, vm_read_snapshot, vm_snapshot_read);
+    return 0;
 }
 
 static int vm_launch(struct vm *vm, struct error *err)
@@ -253,11 +377,28 @@ static int vm_launch(struct vm *vm, struct error *err)
     int rc = vm_describe(vm, err);
     if (rc < 0)
         return rc;
+    if (vm->snapshot != NULL)
+        return vm_launch_snapshot(vm, err);
     if (vm->host->config.cold)
         return vm_boot(vm, err);
+    rc = template_key(&vm->spec, vm->key, err);
+    if (rc < 0)
+        return rc;
     if (template_open(vm->key, &vm->template, NULL) == 0)
         return vm_fork(vm, err);
     return template_build(&vm->build, &vm->host->loop, &vm->spec, vm->key, vm_built, vm, err);
+}
+
+/* The image that is asked for; that of the snapshot where there is one. */
+static int vm_image(struct vm *vm, struct error *err)
+{
+    struct host *host = vm->host;
+    if (host->config.resume == NULL) {
+        const char *selector = host->config.image != NULL ? host->config.image : IMAGE_DEFAULT;
+        return image_open(selector, &host->image, err);
+    }
+    int rc = snapfile_open(&vm->snapshot, host->config.resume, err);
+    return rc == 0 ? snapshot_apply(vm->snapshot, host, err) : rc;
 }
 
 int vm_start(struct host *host, void (*ready)(struct host *host),
@@ -266,12 +407,11 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
     struct vm *vm = calloc(1, sizeof *vm);
     if (vm == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    *vm = (struct vm){.host = host, .ready = ready, .ended = ended};
+    *vm = (struct vm){.host = host, .ready = ready, .ended = ended, .ram_fd = -1};
     uv_timer_init(&host->loop, &vm->retry);
     vm->retry.data = vm;
     host->vm = vm;
-    const char *selector = host->config.image != NULL ? host->config.image : IMAGE_DEFAULT;
-    int rc = image_open(selector, &host->image, err);
+    int rc = vm_image(vm, err);
     if (rc == 0)
         rc = image_hold(&host->image, &host->image_hold, err);
     if (rc == 0)
@@ -279,16 +419,37 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
     return rc == 0 ? vm_launch(vm, err) : rc;
 }
 
-static void vm_freed(uv_handle_t *handle)
+const cJSON *vm_resumed(const struct host *host)
 {
-    struct vm *vm = handle->data;
+    const struct vm *vm = host->vm;
+    if (vm == NULL || vm->snapshot == NULL || host->config.cold)
+        return NULL;
+    const cJSON *manifest = snapfile_manifest(vm->snapshot);
+    return snapshot_has_memory(manifest) ? manifest : NULL;
+}
+
+static void vm_release(struct vm *vm)
+{
+    if (vm->working || !vm->closed)
+        return; /* the worker's end, or the handle's, comes here again */
+    if (vm->ram_fd != vm->template.ram_fd)
+        cleanup_fd(&vm->ram_fd);
     template_close(&vm->template);
+    snapfile_close(vm->snapshot);
+    strv_free(&vm->layers);
     free(vm->binary);
     free(vm->initrd);
     free(vm->name);
-    free(vm->disk);
     free(vm->ram);
+    free(vm->overlay);
     free(vm);
+}
+
+static void vm_closed(uv_handle_t *handle)
+{
+    struct vm *vm = handle->data;
+    vm->closed = true;
+    vm_release(vm);
 }
 
 void vm_clean(struct host *host)
@@ -298,11 +459,14 @@ void vm_clean(struct host *host)
     qemu_close(host->qemu);
     host->qemu = NULL;
     if (host->vm != NULL) {
+        host->vm->cancel = 1;
         template_build_close(host->vm->build);
-        uv_close((uv_handle_t *)&host->vm->retry, vm_freed);
+        uv_close((uv_handle_t *)&host->vm->retry, vm_closed);
     }
     host->vm = NULL;
-    if (host->directory != NULL && host->lock >= 0)
+    if (host->directory != NULL && host->lock >= 0 && host->suspended)
+        vm_clear_directory(host);
+    else if (host->directory != NULL && host->lock >= 0)
         path_remove(host->directory, NULL);
     cleanup_fd(&host->lock);
     cleanup_fd(&host->image_hold);

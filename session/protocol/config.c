@@ -19,6 +19,8 @@ static const struct field {
     {"image", FIELD_TEXT, offsetof(struct session_config, image)},
     {"name", FIELD_TEXT, offsetof(struct session_config, name)},
     {"accel", FIELD_TEXT, offsetof(struct session_config, accel)},
+    {"adopt", FIELD_BOOL, offsetof(struct session_config, adopt)},
+    {"resume", FIELD_TEXT, offsetof(struct session_config, resume)},
     {"command", FIELD_TEXT, offsetof(struct session_config, command)},
     {"memory", FIELD_NUMBER, offsetof(struct session_config, memory)},
     {"cpus", FIELD_NUMBER, offsetof(struct session_config, cpus)},

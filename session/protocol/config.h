@@ -22,6 +22,8 @@ struct session_config {
     char *image;     /* selector; NULL: the default image */
     char *name;      /* NULL: none */
     char *accel;     /* auto, kvm, tcg; NULL: auto */
+    char *resume;    /* path of the snapshot to start from; absolute; NULL: none */
+    bool adopt;      /* and it is this session's alone: a fork's copy */
     char *command;   /* for the user's eye: what runs in it */
     uint64_t memory; /* bytes */
     uint64_t cpus;

@@ -58,6 +58,16 @@ static const char *const migrations[] = {
     "CREATE TRIGGER events_delete AFTER DELETE ON events BEGIN"
     " UPDATE event_counts SET rows = rows - 1 WHERE session IN (old.session, '');"
     " DELETE FROM event_counts WHERE session = old.session AND rows = 0; END;",
+    /* AUTOINCREMENT: a rule's number that the user has read never means another one later. */
+    "CREATE TABLE snapshots("
+    " id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL UNIQUE,"
+    " image TEXT NOT NULL, image_build TEXT NOT NULL,"
+    " session TEXT NOT NULL, session_name TEXT NOT NULL,"
+    " memory INTEGER NOT NULL, size INTEGER NOT NULL, created INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX snapshots_name ON snapshots(name) WHERE name <> '';"
+    "CREATE TABLE rules("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, verdict TEXT NOT NULL, pattern TEXT NOT NULL,"
+    " internal INTEGER NOT NULL, created INTEGER NOT NULL, UNIQUE(verdict, pattern, internal));",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))

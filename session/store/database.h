@@ -1,6 +1,6 @@
 /*
  * What the files of this folder share: the open database, statements and transactions, and one
- * way to put an SQLite failure into words. For registry.c and events.c only.
+ * way to put an SQLite failure into words. For this folder only.
  */
 #ifndef VMDECK_SESSION_STORE_DATABASE_H
 #define VMDECK_SESSION_STORE_DATABASE_H

@@ -59,32 +59,38 @@ static int remove_files(const char *id, const char *directory, struct error *err
     return rc == 0 ? path_remove(directory, err) : rc;
 }
 
-static int end_row(struct registry *registry, const char *id, struct error *err)
+static int end_row(struct registry *registry, const char *id, enum session_state state,
+                   const char *action, const char *reason, struct error *err)
 {
     char now[EVENT_TIME_SIZE], json[256];
     struct event event = {.time = database_now(), .type = EVENT_SESSION, .json = json};
     event_time_text(event.time, now);
     snprintf(event.session, sizeof event.session, "%s", id);
     snprintf(json, sizeof json,
-             "{\"time\":\"%s\",\"session\":\"%s\",\"type\":\"session\",\"action\":\"failed\","
-             "\"detail\":\"" LEFTOVER_REASON "\"}",
-             now, id);
-    int rc = session_end(registry, id, SESSION_DEAD, LEFTOVER_REASON, err);
+             "{\"time\":\"%s\",\"session\":\"%s\",\"type\":\"session\",\"action\":\"%s\","
+             "\"detail\":\"%s\"}",
+             now, id, action, reason);
+    int rc = session_end(registry, id, state, reason, err);
     return rc == 0 ? events_append(registry, &event, 1, err) : rc;
+}
+
+static int session_directory(const char *id, char **out, struct error *err)
+{
+    CLEAN_FREE char *name = str_printf("sessions/%s", id);
+    return name != NULL ? path_xdg(PATH_STATE, name, out, err) : -ENOMEM;
 }
 
 /* `live`: the registry says so. */
 static int collect_one(struct registry *registry, const char *id, bool live, struct error *err)
 {
-    CLEAN_FREE char *name = str_printf("sessions/%s", id);
     CLEAN_FREE char *directory = NULL;
     struct error failed = {0};
-    int rc = name != NULL ? path_xdg(PATH_STATE, name, &directory, err) : -ENOMEM;
+    int rc = session_directory(id, &directory, err);
     if (rc < 0 || host_lives(directory))
         return rc;
     if (remove_files(id, directory, &failed) < 0)
         log_warn(LOG_HOST, "session %s: what its host left: %s", id, failed.message);
-    return live ? end_row(registry, id, err) : 0;
+    return live ? end_row(registry, id, SESSION_DEAD, "failed", LEFTOVER_REASON, err) : 0;
 }
 
 static bool is_session_id(const char *name)
@@ -124,4 +130,22 @@ int leftover_collect(struct registry *registry, struct error *err)
         if (list.items[i].state != SESSION_SUSPENDED) /* needs no host */
             rc = collect_one(registry, list.items[i].id, true, err);
     return rc == 0 ? collect_unlisted(registry, &list, err) : rc;
+}
+
+int leftover_discard(struct registry *registry, const char *id, struct error *err)
+{
+    CLEAN_FD int lock = -1;
+    CLEAN_FREE char *directory = NULL;
+    CLEAN_SESSION struct session_record record = {0};
+    int rc = leftover_lock(&lock, err);
+    if (rc == 0)
+        rc = session_directory(id, &directory, err);
+    if (rc == 0)
+        rc = session_find(registry, id, SESSIONS_LIVE, &record, err);
+    if (rc < 0)
+        return rc;
+    if (record.state != SESSION_SUSPENDED || host_lives(directory))
+        return error_set(err, EAGAIN, "session %s is just being taken up again (try again)", id);
+    rc = end_row(registry, id, SESSION_STOPPED, "stopped", "as it was asked to", err);
+    return rc == 0 ? remove_files(id, directory, err) : rc;
 }

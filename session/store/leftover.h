@@ -23,4 +23,10 @@ int leftover_lock(int *lock, struct error *err);
  */
 int leftover_collect(struct registry *registry, struct error *err);
 
+/*
+ * Ends a suspended session, which has no host, and removes its files. Takes the lock of all
+ * sessions. -EAGAIN: a host has just taken it up again.
+ */
+int leftover_discard(struct registry *registry, const char *id, struct error *err);
+
 #endif

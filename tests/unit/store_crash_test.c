@@ -125,7 +125,7 @@ static void test_creation(void **state)
     for (int i = 0; i < CREATIONS; i++) {
         CLEAN_FREE char *path = str_printf("%s/%d.db", fixture->directory, i);
         crowd(opener, path);
-        assert_int_equal(fixture_sql(path, "PRAGMA user_version"), 1);
+        assert_int_equal(fixture_sql(path, "PRAGMA user_version"), 2);
         integrity(path);
     }
 }

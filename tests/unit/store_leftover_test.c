@@ -202,13 +202,53 @@ static void test_time(void **state)
     assert_string_equal(text, "2000-02-29T12:34:56.789Z");
 }
 
+/* A suspended session has no host: it stays until it is discarded, with its files. */
+static void test_discard(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct registry *registry = open_here(fixture);
+    struct error err = {0};
+    static const struct {
+        enum session_state state;
+        bool locked; /* a host takes it up */
+        int rc;
+    } rows[] = {
+        {SESSION_SUSPENDED, false, 0},
+        {SESSION_SUSPENDED, true, -EAGAIN},
+        {SESSION_STARTING, true, -EAGAIN},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char id[SESSION_ID_SIZE];
+        add(registry, "web", id);
+        make_files(id, true);
+        struct session_record record = {.state = rows[i].state};
+        memcpy(record.id, id, sizeof record.id);
+        must(session_update(registry, &record, SESSION_SET_STATE, &err), &err);
+        CLEAN_FD int lock = rows[i].locked ? hold_lock(id) : -1;
+        collect(registry);
+        assert_true(files_there(id));
+        assert_int_equal(state_of(registry, id), rows[i].state);
+        int rc = leftover_discard(registry, id, &err);
+        if (rc != rows[i].rc)
+            fail_msg("row %zu: %d, %s", i, rc, err.message);
+        assert_int_equal(files_there(id), rc != 0);
+        assert_int_equal(state_of(registry, id), rc == 0 ? SESSION_STOPPED : rows[i].state);
+        CLEAN_EVENTS struct event_list list = {0};
+        must(events_query(registry, &(struct event_query){.session = id}, &list, &err), &err);
+        assert_int_equal(list.count, rc == 0);
+        if (rc == 0)
+            assert_non_null(strstr(list.items[0].json, "\"action\":\"stopped\""));
+        must(session_end(registry, id, SESSION_STOPPED, "", &err), &err);
+        assert_int_equal(leftover_discard(registry, id, &err), -ENOENT);
+    }
+    registry_close(registry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(test_collect),
-        STORE_TEST(test_strangers),
-        STORE_TEST(test_watch),
-        cmocka_unit_test(test_time),
+        STORE_TEST(test_collect), STORE_TEST(test_discard),    STORE_TEST(test_strangers),
+        STORE_TEST(test_watch),   cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

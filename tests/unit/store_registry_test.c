@@ -43,7 +43,7 @@ static void test_file(void **state)
     assert_int_equal(file_mode(wal), 0600);
     registry_close(registry);
     registry_close(NULL);
-    assert_int_equal(fixture_sql(fixture->path, "PRAGMA user_version"), 1);
+    assert_int_equal(fixture_sql(fixture->path, "PRAGMA user_version"), 2);
     assert_int_equal(fixture_sql(fixture->path, "PRAGMA journal_mode='wal'"), 0);
 
     assert_int_equal(chmod(fixture->path, 0644), 0);
@@ -456,13 +456,13 @@ static void test_migration(void **state)
     CLEAN_FILE FILE *empty = fopen(fixture->path, "w");
     assert_non_null(empty);
     registry_close(must_open(fixture->path));
-    assert_int_equal(fixture_sql(fixture->path, "PRAGMA user_version"), 1);
+    assert_int_equal(fixture_sql(fixture->path, "PRAGMA user_version"), 2);
     assert_int_equal(fixture_sql(fixture->path, "SELECT count(*) FROM sessions"), 0);
 
     CLEAN_FREE char *other = str_printf("%s/other.db", fixture->directory);
     fixture_sql(other, "CREATE TABLE other(x)");
     registry_close(must_open(other));
-    assert_int_equal(fixture_sql(other, "PRAGMA user_version"), 1);
+    assert_int_equal(fixture_sql(other, "PRAGMA user_version"), 2);
     assert_int_equal(fixture_sql(other, "SELECT count(*) FROM other"), 0);
 
     /* A step that fails leaves nothing of the steps and statements before it. */
@@ -481,7 +481,7 @@ static void test_newer(void **state)
 {
     const struct fixture *fixture = *state;
     registry_close(must_open(fixture->path));
-    static const char *const versions[] = {"PRAGMA user_version=2", "PRAGMA user_version=99",
+    static const char *const versions[] = {"PRAGMA user_version=3", "PRAGMA user_version=99",
                                            "PRAGMA user_version=-1"};
     for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
         fixture_sql(fixture->path, versions[i]);
@@ -493,7 +493,7 @@ static void test_newer(void **state)
         assert_non_null(strstr(err.message, fixture->path));
         assert_null(strchr(err.message, '\n'));
     }
-    fixture_sql(fixture->path, "PRAGMA user_version=1");
+    fixture_sql(fixture->path, "PRAGMA user_version=2");
     registry_close(must_open(fixture->path));
 }
 

@@ -1,0 +1,88 @@
+/*
+ * The new host is asked like any other, by a client of our own. It is given the snapshot's path and
+ * told to take the file with it: the copy is nobody else's.
+ */
+#include "session/host/fork.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "session/protocol/client.h"
+#include "session/protocol/json.h"
+#include "session/protocol/launch.h"
+
+struct forking {
+    struct client *client;
+    void (*done)(void *context, const char *session, const struct error *why);
+    void *context;
+    bool over;
+};
+
+static void forking_end(struct forking *forking, const char *session, const struct error *why)
+{
+    if (forking->over)
+        return;
+    forking->over = true;
+    forking->done(forking->context, session, why);
+    client_close(forking->client);
+    free(forking);
+}
+
+static void on_event(void *context, const char *name, const cJSON *event)
+{
+    (void)context;
+    (void)name;
+    (void)event;
+}
+
+static void on_gone(void *context, const struct error *why)
+{
+    forking_end(context, NULL, why);
+}
+
+static void on_started(void *context, const cJSON *reply, const struct error *why)
+{
+    const char *session = reply != NULL ? json_string(reply, "session") : NULL;
+    struct error none = {0};
+    if (session == NULL && why == NULL)
+        error_set(&none, EPROTO, "the new session has no id");
+    forking_end(context, session, why != NULL ? why : &none);
+}
+
+static cJSON *forking_config(const struct host *host, const char *path, const char *name)
+{
+    cJSON *session = session_config_json(&host->config);
+    cJSON_DeleteItemFromObjectCaseSensitive(session, "name");
+    cJSON_DeleteItemFromObjectCaseSensitive(session, "resume");
+    cJSON_DeleteItemFromObjectCaseSensitive(session, "bound");
+    cJSON_DeleteItemFromObjectCaseSensitive(session, "cold");
+    cJSON_AddStringToObject(session, "resume", path);
+    cJSON_AddBoolToObject(session, "adopt", true);
+    if (name != NULL)
+        cJSON_AddStringToObject(session, "name", name);
+    return session;
+}
+
+int fork_session(struct host *host, const char *path, const char *name,
+                 void (*done)(void *context, const char *session, const struct error *why),
+                 void *context, struct error *err)
+{
+    static const struct client_events events = {on_event, on_gone};
+    struct forking *forking = calloc(1, sizeof *forking);
+    if (forking == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    forking->done = done;
+    forking->context = context;
+    int fd = launch_host(NULL, err);
+    int rc = fd < 0 ? fd : client_open(&forking->client, &host->loop, fd, &events, forking, err);
+    if (rc < 0) {
+        free(forking);
+        return rc;
+    }
+    cJSON *request = cJSON_CreateObject();
+    cJSON_AddItemToObject(request, "session", forking_config(host, path, name));
+    client_request(forking->client, "start", request, on_started, forking);
+    return 0;
+}

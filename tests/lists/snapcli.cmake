@@ -1,0 +1,6 @@
+vmdeck_unit(store_snapshots session_store)
+vmdeck_unit(store_rules session_store)
+if(TARGET session_cli)
+  vmdeck_unit(cli_request session_cli)
+  vmdeck_unit(cli_snapshot session_cli)
+endif()
