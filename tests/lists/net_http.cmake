@@ -1,0 +1,8 @@
+vmdeck_unit(net_http net)
+vmdeck_unit(net_ca net)
+vmdeck_unit(net_sniff net)
+vmdeck_unit(net_tls net)
+vmdeck_fuzz(http_request net)
+vmdeck_fuzz(http_response net)
+vmdeck_fuzz(sniff net)
+vmdeck_fuzz(tls_hello net)
