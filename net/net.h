@@ -1,0 +1,96 @@
+/*
+ * The network of one VM: everything between its NIC and the world. It runs in a thread of its own
+ * with its own loop; this is all that the rest of the program sees of it. Every function here is
+ * called on the owner's thread, every callback comes on the owner's loop, in order.
+ */
+#ifndef VMDECK_NET_NET_H
+#define VMDECK_NET_NET_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+#define NET_GATEWAY "192.168.127.1" /* also the DNS server */
+#define NET_GUEST   "192.168.127.3"
+#define NET_PREFIX  24
+#define NET_MAC     "52:54:00:76:6d:01"
+
+enum net_dns { NET_DNS_SYNTHETIC, NET_DNS_TRUSTED, NET_DNS_OPEN };
+
+struct net_secret {
+    const char *name;
+    const struct strv *hosts;
+    const uint8_t *value; /* copied into locked memory at once; the caller wipes its own */
+    size_t size;
+    const char *placeholder; /* of a resumed guest, or NULL: one is made */
+    bool query;
+};
+
+/* Texts as on the command line (CLI.md); everything is copied. */
+struct net_options {
+    const struct strv *allow, *deny, *internal; /* patterns; NULL or empty: none */
+    const struct strv *saved_allow, *saved_deny, *saved_internal; /* of the registry */
+    const char *policy; /* JSON text of --policy, or NULL */
+    const struct strv *tcp_map, *resolve, *dns_servers;
+    const struct strv *upstream_ca; /* paths of PEM files */
+    const struct net_secret *secrets;
+    size_t secret_count;
+    enum net_dns dns;
+    bool dns_single; /* one synthetic address for all names */
+    bool ask;
+    unsigned ask_seconds; /* 0: the default, 30 */
+    bool no_websockets;
+};
+
+struct net_events {
+    /*
+     * Something to record; `type` is "net" or "secret", `fields` (taken over) has the members of
+     * CLI.md's events --json behind the type.
+     */
+    void (*event)(void *context, const char *type, cJSON *fields);
+    /* How many requests wait for an answer has changed, or which. */
+    void (*pending)(void *context, unsigned count);
+    /* Of a pid in the guest nothing is known here; the owner may fill in `process`. */
+};
+
+struct net;
+
+/*
+ * Takes `nic` over (QEMU's -netdev stream: each Ethernet frame behind its length), also on failure.
+ * The user's CA is made where there is none.
+ */
+int net_open(struct net **out, uv_loop_t *owner, int nic, const struct net_options *options,
+             const struct net_events *events, void *context, struct error *err);
+
+/* PEM of the CA that the guest is to trust. */
+const char *net_ca(const struct net *net);
+
+/* NAME=PLACEHOLDER of every secret, for the guest's environment. */
+const struct strv *net_placeholders(const struct net *net);
+
+/*
+ * A question or order, answered later: `result` is the callback's to read, or NULL with *why.
+ *
+ *   "rules"     {}                                             → policy_json()
+ *   "allow", "deny"  {patterns: [text], scope: once|session|saved, internal: bool}
+ *                                                              → {rules: [id]}; applies at once,
+ * also to requests that wait "rules_rm"  {id}                                           → {}
+ *   "requests"  {}                                             → {requests: [{id, time, protocol,
+ * host, port, method, path, flow, left_ms}]} "answer"    {id, allow: bool} → {}; one request that
+ * waits "stats"     {}                                             → {received, sent, flows}
+ */
+typedef void net_done(void *context, const cJSON *result, const struct error *why);
+void net_call(struct net *net, const char *name, cJSON *arguments, net_done *done, void *context);
+
+/* The VM was restored: connections that it believes to have are reset. */
+void net_reset(struct net *net);
+
+/* Ends the thread and everything that is open; calls that wait are answered with ECANCELED. */
+void net_close(struct net *net);
+
+#endif
