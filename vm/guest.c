@@ -290,6 +290,34 @@ static void guest_conn_ended(void *context, const struct error *why)
     guest->events.ended(guest->context, &reason);
 }
 
+static int guest_take_settings(struct guest *guest, const struct guest_settings *settings,
+                               struct error *err)
+{
+    guest->eager = settings->eager;
+    guest->bare = settings->bare;
+    if (settings->hostname != NULL)
+        wire_field_append(&guest->settings, WIRE_SET_HOSTNAME, settings->hostname,
+                          (uint32_t)strlen(settings->hostname));
+    for (size_t i = 0; settings->env != NULL && i < settings->env->count; i++)
+        wire_field_append(&guest->settings, WIRE_SET_ENV, settings->env->items[i],
+                          (uint32_t)strlen(settings->env->items[i]));
+    if (buf_len(&guest->settings) > WIRE_SPAWN_MAX / 2)
+        return error_set(err, EMSGSIZE, "the environment is larger than 1 MiB");
+    return 0;
+}
+
+int guest_configure_again(struct guest *guest, const struct guest_settings *settings,
+                          struct error *err)
+{
+    int rc = guest_take_settings(guest, settings, err);
+    if (rc < 0)
+        return rc;
+    guest->ready = false;
+    guest_resume(guest);
+    guest_configure(guest);
+    return 0;
+}
+
 int guest_open(struct guest **out, uv_loop_t *loop, int fd, const struct guest_settings *settings,
                const struct guest_events *events, void *context, struct error *err)
 {
@@ -301,23 +329,14 @@ int guest_open(struct guest **out, uv_loop_t *loop, int fd, const struct guest_s
     guest->context = context;
     if (getrandom(guest->epoch, sizeof guest->epoch, 0) != (ssize_t)sizeof guest->epoch)
         memset(guest->epoch, 0x5a, sizeof guest->epoch);
-    if (settings->hostname != NULL)
-        wire_field_append(&guest->settings, WIRE_SET_HOSTNAME, settings->hostname,
-                          (uint32_t)strlen(settings->hostname));
-    for (size_t i = 0; settings->env != NULL && i < settings->env->count; i++)
-        wire_field_append(&guest->settings, WIRE_SET_ENV, settings->env->items[i],
-                          (uint32_t)strlen(settings->env->items[i]));
-    int rc =
-        buf_len(&guest->settings) > WIRE_SPAWN_MAX / 2
-            ? error_set(err, EMSGSIZE, "the environment is larger than 1 MiB")
-            : conn_open(&guest->conn, loop, fd, &wire_rules, QUEUE_MAX, &conn_events, guest, err);
+    int rc = guest_take_settings(guest, settings, err);
+    if (rc == 0)
+        rc = conn_open(&guest->conn, loop, fd, &wire_rules, QUEUE_MAX, &conn_events, guest, err);
     if (rc < 0) {
         buf_free(&guest->settings);
         free(guest);
         return rc;
     }
-    guest->eager = settings->eager;
-    guest->bare = settings->bare;
     guest_hello(guest);
     if (guest->eager)
         guest_configure(guest);

@@ -41,6 +41,12 @@ struct guest_settings {
 int guest_open(struct guest **out, uv_loop_t *loop, int fd, const struct guest_settings *settings,
                const struct guest_events *events, void *context, struct error *err);
 
+/*
+ * A guest that was opened bare, and stands still, becomes that of a session: `ready` comes again.
+ */
+int guest_configure_again(struct guest *guest, const struct guest_settings *settings,
+                          struct error *err);
+
 struct guest_spawn {
     const struct strv *argv, *env; /* env may be NULL */
     const char *cwd, *user;        /* NULL: the agent's default */

@@ -162,7 +162,8 @@ static char *bash_command(char *const *words)
 static int bash_main(const struct verb *verb, char **args, struct error *err)
 {
     struct bash_options options = {0};
-    session_config_init(&options.config);
+    struct error early = {0}; /* which --help need not see */
+    int defaults = vm_options_defaults(&options.config, &early);
     void *const targets[] = {&options, &options.config};
     char **command;
     int rc = verb_words(verb, targets, args, &command, err);
@@ -171,8 +172,10 @@ static int bash_main(const struct verb *verb, char **args, struct error *err)
                        "'%.60s': a command goes behind -- (see vmdeck bash "
                        "--help)",
                        *args);
-    if (rc == 0)
-        rc = vm_options_environment(&options.config, err);
+    if (rc == 0 && defaults < 0) {
+        *err = early;
+        rc = defaults;
+    }
     if (rc == 0) {
         uint16_t lines, columns;
         tty_size(&lines, &columns);

@@ -142,7 +142,8 @@ static void exec_options_free(struct exec_options *options)
 static int exec_main(const struct verb *verb, char **args, struct error *err)
 {
     struct exec_options options = {0};
-    session_config_init(&options.config);
+    struct error early = {0}; /* which --help need not see */
+    int defaults = vm_options_defaults(&options.config, &early);
     options.config.bound = true;
     void *const targets[] = {&options, &options.config};
     char **rest;
@@ -153,8 +154,10 @@ static int exec_main(const struct verb *verb, char **args, struct error *err)
         rc = -ECANCELED;
     if (rc == 0 && options.json && options.tty)
         rc = error_set(err, USAGE_ERROR, "--json and --tty exclude each other");
-    if (rc == 0)
-        rc = vm_options_environment(&options.config, err);
+    if (rc == 0 && defaults < 0) {
+        *err = early;
+        rc = defaults;
+    }
     if (rc == 0) {
         options.config.command = strdup(options.commands[0].argv.items[0]);
         rc = exec_run(&options.config, &options, err);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "session/cli/progress.h"
+#include "session/cli/start.h"
 #include "session/cli/verb.h"
 #include "vm/image/image.h"
 
@@ -43,6 +44,9 @@ static int action_build(const struct image_options *options, char **args, struct
     int rc = progress_build_default(id, err);
     if (rc == 0 && options->tag != NULL)
         rc = image_tag(id, options->tag, err);
+    struct error why = {0};
+    if (rc == 0 && start_once(id, &why) < 0) /* the image is there all the same */
+        fprintf(stderr, "vmdeck image: a VM of it does not start: %s\n", why.message);
     if (rc == 0)
         puts(id);
     return rc;

@@ -1,11 +1,82 @@
-/* See the header. The image is built here, not in the host: it is the user who watches. */
+/*
+ * See the header. The image is built here, not in the host: it is the user who watches. Where the
+ * settings want spares, one that waits is asked first; if it cannot take the session (another was
+ * faster, the image's name has a new meaning), a new host is started as if there had been none.
+ */
 #include "session/cli/start.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "session/cli/progress.h"
+#include "session/cli/vmoptions.h"
 #include "session/protocol/json.h"
 #include "session/protocol/launch.h"
+#include "session/protocol/spare.h"
+
+struct claim {
+    struct client **out;
+    uv_loop_t *loop;
+    const struct session_config *config;
+    const struct client_events *events;
+    client_done *done;
+    void *context;
+    struct error error;
+};
+
+static int ask(struct client *client, const char *name, const struct session_config *config,
+               client_done *done, void *context)
+{
+    cJSON *request = cJSON_CreateObject();
+    cJSON_AddItemToObject(request, "session", session_config_json(config));
+    client_request(client, name, request, done, context);
+    return 0;
+}
+
+static int start_new(struct client **out, uv_loop_t *loop, const struct session_config *config,
+                     const struct client_events *events, client_done *done, void *context,
+                     struct error *err)
+{
+    int fd = launch_host(NULL, err);
+    if (fd < 0)
+        return fd;
+    int rc = client_open(out, loop, fd, events, context, err);
+    return rc == 0 ? ask(*out, "start", config, done, context) : rc;
+}
+
+static void on_claimed(void *context, const cJSON *reply, const struct error *why)
+{
+    struct claim claim = *(struct claim *)context;
+    free(context);
+    if (reply != NULL) {
+        claim.done(claim.context, reply, why);
+        return;
+    }
+    client_close(*claim.out);
+    *claim.out = NULL;
+    if (start_new(claim.out, claim.loop, claim.config, claim.events, claim.done, claim.context,
+                  &claim.error) < 0)
+        claim.done(claim.context, NULL, &claim.error);
+}
+
+/* A spare that was asked; -ENOENT: there is none. */
+static int start_spare(const struct claim *what, struct error *err)
+{
+    char shape[SPARE_SHAPE_SIZE];
+    int rc = what->config->spares > 0 ? spare_shape(what->config, shape, err) : -ENOENT;
+    int fd = rc == 0 ? spare_connect(shape, err) : rc;
+    struct claim *claim = fd >= 0 ? malloc(sizeof *claim) : NULL;
+    if (claim == NULL)
+        return fd < 0 ? fd : -ENOMEM;
+    *claim = *what;
+    rc = client_open(claim->out, claim->loop, fd, claim->events, claim->context, err);
+    if (rc < 0) {
+        free(claim);
+        return rc;
+    }
+    return ask(*claim->out, "claim", claim->config, on_claimed, claim);
+}
 
 int start_session(struct client **out, uv_loop_t *loop, const struct session_config *config,
                   const struct client_events *events, client_done *done, void *context,
@@ -15,16 +86,65 @@ int start_session(struct client **out, uv_loop_t *loop, const struct session_con
     int rc = config->resume == NULL ? progress_ensure_image(config->image, err) : 0;
     if (rc < 0)
         return rc;
-    int fd = launch_host(NULL, err);
-    if (fd < 0)
-        return fd;
-    rc = client_open(out, loop, fd, events, context, err);
+    const struct claim claim = {out, loop, config, events, done, context, {0}};
+    struct error none = {0};
+    if (start_spare(&claim, &none) == 0)
+        return 0;
+    return start_new(out, loop, config, events, done, context, err);
+}
+
+struct once {
+    uv_loop_t loop;
+    struct client *client;
+    struct error error;
+};
+
+static void once_event(void *context, const char *name, const cJSON *event)
+{
+    (void)context;
+    (void)name;
+    (void)event;
+}
+
+static void once_gone(void *context, const struct error *why)
+{
+    struct once *once = context;
+    (void)why;
+    uv_stop(&once->loop);
+}
+
+static void once_started(void *context, const cJSON *reply, const struct error *why)
+{
+    struct once *once = context;
+    if (reply == NULL) {
+        once->error = *why;
+        uv_stop(&once->loop);
+    } else {
+        client_request(once->client, "stop", NULL, NULL, NULL);
+    }
+}
+
+int start_once(const char *image, struct error *err)
+{
+    static const struct client_events events = {once_event, once_gone};
+    static struct once once; /* the loop's handles stay in it */
+    CLEAN_SESSION_CONFIG struct session_config config;
+    int rc = vm_options_defaults(&config, err);
+    if (rc == 0) {
+        free(config.image);
+        config.image = strdup(image);
+        config.bound = true;
+        config.spares = 0;
+        rc = uv_loop_init(&once.loop);
+    }
+    if (rc == 0)
+        rc = start_session(&once.client, &once.loop, &config, &events, once_started, &once, err);
     if (rc < 0)
         return rc;
-    cJSON *request = cJSON_CreateObject();
-    cJSON_AddItemToObject(request, "session", session_config_json(config));
-    client_request(*out, "start", request, done, context);
-    return 0;
+    uv_run(&once.loop, UV_RUN_DEFAULT);
+    *err = once.error;
+    client_close(once.client);
+    return -once.error.code;
 }
 
 void start_notice(const char *verb, const cJSON *reply)

@@ -15,6 +15,12 @@ int start_session(struct client **out, uv_loop_t *loop, const struct session_con
                   const struct client_events *events, client_done *done, void *context,
                   struct error *err);
 
+/*
+ * Starts a session of the image as options and settings leave it, and ends it: what later ones fork
+ * from is then there. Blocks.
+ */
+int start_once(const char *image, struct error *err);
+
 /* Tells the user, once since the host booted, why there is no KVM (from the answer to "start"). */
 void start_notice(const char *verb, const cJSON *reply);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "session/cli/settings.h"
 #include "session/cli/snapshot.h"
 #include "session/protocol/config.h"
 
@@ -145,13 +146,16 @@ static const struct option options[] = {
 
 const struct option_group vm_options = {"VM options", options};
 
-int vm_options_environment(struct session_config *config, struct error *err)
+int vm_options_defaults(struct session_config *config, struct error *err)
 {
     const char *image = getenv("VMDECK_IMAGE"), *accel = getenv("VMDECK_ACCEL");
-    int rc = 0;
-    if (config->image == NULL && image != NULL && *image != '\0')
+    session_config_init(config);
+    int rc = settings_apply(config, err);
+    if (rc < 0)
+        return rc;
+    if (image != NULL && *image != '\0')
         rc = set_image(config, image, err);
-    if (rc == 0 && config->accel == NULL && accel != NULL && *accel != '\0')
+    if (rc == 0 && accel != NULL && *accel != '\0')
         rc = set_accel(config, accel, err);
     return rc < 0 ? error_wrap(err, "from the environment") : 0;
 }

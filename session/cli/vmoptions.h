@@ -7,9 +7,12 @@
 /* Target: struct session_config. */
 extern const struct option_group vm_options;
 
-/* Fills in what the environment says where no option did (VMDECK_IMAGE, VMDECK_ACCEL). */
+/*
+ * Makes *config what it is before any option: the defaults, the user's settings, the environment
+ * (VMDECK_IMAGE, VMDECK_ACCEL). It is a proper configuration also after a failure.
+ */
 struct session_config;
-int vm_options_environment(struct session_config *config, struct error *err);
+int vm_options_defaults(struct session_config *config, struct error *err);
 
 /* What --name accepts: a session's name that is a host name, too. -EINVAL. */
 int vm_name_check(const char *value, struct error *err);

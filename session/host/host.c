@@ -24,12 +24,14 @@
 #include "session/host/peer.h"
 #include "session/host/record.h"
 #include "session/host/snapshot.h"
+#include "session/host/spare.h"
 #include "session/host/terminals.h"
 #include "session/host/vm.h"
 
 #define START_TIMEOUT_MS    120000
 #define SHUTDOWN_TIMEOUT_MS 5000
 #define CONSOLE_LINES       8
+#define TOP_UP_MS           1000
 
 static void host_clean(struct host *host)
 {
@@ -38,9 +40,11 @@ static void host_clean(struct host *host)
     vm_clean(host);
     peer_unlisten(host);
     peer_close_all(host);
+    host->top_up_due = uv_is_active((uv_handle_t *)&host->top_up) != 0;
     uv_close((uv_handle_t *)&host->start_timer, NULL);
     uv_close((uv_handle_t *)&host->stop_timer, NULL);
     uv_close((uv_handle_t *)&host->last_words, NULL);
+    uv_close((uv_handle_t *)&host->top_up, NULL);
     uv_close((uv_handle_t *)&host->finish, NULL);
     uv_close((uv_handle_t *)&host->sigterm, NULL);
 }
@@ -164,11 +168,22 @@ static void host_open_terminal(struct host *host)
         host_stop(host, &err);
 }
 
+/* Not while the new session does its first things. */
+static void host_top_up(uv_timer_t *timer)
+{
+    spare_top_up(timer->data);
+}
+
 static void host_ready(struct host *host)
 {
     uv_timer_stop(&host->start_timer);
     if (host->state != HOST_STARTING)
         return;
+    if (host->spare) {
+        spare_ready(host);
+        return;
+    }
+    uv_timer_start(&host->top_up, host_top_up, TOP_UP_MS, 0);
     host->state = HOST_RUNNING;
     host->ready_at = uv_hrtime();
     host->suspended = false;
@@ -213,8 +228,9 @@ void host_start(struct host *host)
     struct error err = {0};
     host->state = HOST_STARTING;
     int rc = vm_start(host, host_ready, host_ended, &err);
-    if (rc == 0)
-        rc = peer_listen(host, &err);
+    CLEAN_FREE char *name = str_printf("%s.sock", host->id);
+    if (rc == 0 && !host->spare) /* that listens when it is ready */
+        rc = name != NULL ? peer_listen(host, name, &err) : error_set(&err, ENOMEM, "no memory");
     if (rc == 0)
         uv_timer_start(&host->start_timer, host_start_timeout, START_TIMEOUT_MS, 0);
     else
@@ -236,6 +252,8 @@ static void host_init(struct host *host)
     uv_timer_init(&host->loop, &host->stop_timer);
     uv_timer_init(&host->loop, &host->finish);
     uv_timer_init(&host->loop, &host->last_words);
+    uv_timer_init(&host->loop, &host->top_up);
+    host->top_up.data = host;
     host->last_words.data = host;
     uv_signal_init(&host->loop, &host->sigterm);
     host->start_timer.data = host->stop_timer.data = host->finish.data = host->sigterm.data = host;
@@ -272,6 +290,8 @@ int host_main(int fd)
         return 1;
     }
     uv_run(&host->loop, UV_RUN_DEFAULT);
+    if (host->top_up_due)
+        spare_top_up(host); /* it was over before its time for that came */
     uv_loop_close(&host->loop);
     session_config_free(&host->config);
     free(host);

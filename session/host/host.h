@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "session/protocol/config.h"
+#include "session/protocol/spare.h"
 #include "vm/accel.h"
 #include "vm/guest.h"
 #include "vm/image/image.h"
@@ -54,6 +55,10 @@ struct host {
     bool revive;             /* a suspended session is taken up again under its id */
     bool suspended;          /* its files stay when the host ends */
     bool paused;             /* by the user */
+    bool spare, spare_waits; /* see spare.h: not a session yet; and may be claimed */
+    char spare_shape[SPARE_SHAPE_SIZE];
+    uv_timer_t top_up; /* when spares are started */
+    bool top_up_due;
     struct saving *saving;   /* the snapshot that is being taken; see snapshot.c */
     uv_timer_t last_words;   /* for viewers of a session that is over */
     bool over;               /* its main command has ended */

@@ -25,6 +25,7 @@
 #include "session/host/report.h"
 #include "session/host/saving.h"
 #include "session/host/snapshot.h"
+#include "session/host/spare.h"
 #include "session/host/terminals.h"
 #include "session/host/viewers.h"
 #include "session/protocol/control.h"
@@ -203,6 +204,8 @@ static const struct request {
 } requests[] = {
     {"hello", request_hello, false},
     {"start", request_start, false},
+    {"spare", spare_request, false},
+    {"claim", spare_request_claim, false},
     {"stop", request_stop, false},
     {"info", report_info, false},
     {"stats", report_stats, true},
@@ -307,11 +310,10 @@ static void peer_accept(uv_poll_t *poll, int status, int events)
         log_warn(LOG_HOST, "%s", err.message);
 }
 
-int peer_listen(struct host *host, struct error *err)
+int peer_listen(struct host *host, const char *name, struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEAN_FREE char *name = str_printf("%s.sock", host->id);
-    int rc = name != NULL ? path_xdg(PATH_RUNTIME, name, &host->socket_path, err) : -ENOMEM;
+    int rc = path_xdg(PATH_RUNTIME, name, &host->socket_path, err);
     if (rc < 0)
         return rc;
     if (strlen(host->socket_path) >= sizeof address.sun_path)

@@ -30,8 +30,8 @@ void peer_violation(struct peer *peer, const char *what);
 /* Takes a connected socket in. `birth`: it started this host. */
 int peer_add(struct host *host, int fd, bool birth, struct error *err);
 
-/* Listens on host->socket_path (made here: $XDG_RUNTIME_DIR/vmdeck/<id>.sock). */
-int peer_listen(struct host *host, struct error *err);
+/* Listens on host->socket_path (made here: $XDG_RUNTIME_DIR/vmdeck/<name>). */
+int peer_listen(struct host *host, const char *name, struct error *err);
 
 /* Answers a request; `reply` may be NULL, and is taken over. */
 void peer_reply(struct peer *peer, uint32_t id, cJSON *reply, const struct error *why);

@@ -100,6 +100,7 @@ int record_add(struct host *host, struct error *err)
         .command = command,
         .config = config,
     };
+    memcpy(session->id, host->id, sizeof session->id); /* a spare has one already */
     int rc = registry_open(&record->registry, NULL, err);
     if (rc == 0)
         rc = leftover_collect(record->registry, err);

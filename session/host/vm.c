@@ -28,6 +28,7 @@
 #include "session/host/snapshot.h"
 #include "session/host/terminals.h"
 #include "session/store/leftover.h"
+#include "session/store/registry.h"
 #include "vm/disk.h"
 #include "vm/template.h"
 
@@ -45,7 +46,7 @@ static void vm_boot_instead(struct vm *vm, const struct error *why)
 static void on_guest_ready(void *context)
 {
     struct vm *vm = context;
-    vm->up = true;
+    vm->up = !vm->host->spare;
     uv_timer_stop(&vm->retry);
     vm->ready(vm->host);
 }
@@ -133,7 +134,7 @@ static int vm_directory(struct host *host, struct error *err)
     CLEAN_FD int all = -1; /* nobody takes a session without a lock for a dead one meanwhile */
     int rc = leftover_lock(&all, err);
     if (rc == 0)
-        rc = record_add(host, err);
+        rc = host->spare ? session_new_id(host->id, err) : record_add(host, err);
     if (rc < 0)
         return rc;
     CLEAN_FREE char *name = str_printf("sessions/%s", host->id);
@@ -151,6 +152,32 @@ static int vm_directory(struct host *host, struct error *err)
     if (rc == 0)
         record_session(host, "started", NULL);
     return rc;
+}
+
+/* What the guest is told of its session. */
+static int vm_settings(const struct host *host, char **hostname, struct guest_settings *out)
+{
+    bool resumed = vm_resumed(host) != NULL;
+    *hostname = str_printf("vmdeck-%.4s", host->id);
+    *out = (struct guest_settings){
+        .hostname = host->config.name != NULL ? host->config.name
+                    : resumed                 ? NULL
+                                              : *hostname,
+        .env = &host->config.env,
+    };
+    return *hostname != NULL ? 0 : -ENOMEM;
+}
+
+int vm_wake(struct host *host, struct error *err)
+{
+    CLEAN_FREE char *hostname = NULL;
+    struct guest_settings settings;
+    if (vm_settings(host, &hostname, &settings) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    host->vm->up = false;
+    qmp_run(qemu_qmp(host->qemu), "cont", NULL, NULL, NULL);
+    uv_timer_start(&host->vm->retry, vm_retry, FORK_TIMEOUT_MS, 0);
+    return guest_configure_again(host->guest, &settings, err);
 }
 
 char *vm_file(struct vm *vm, const char *stem)

@@ -45,6 +45,9 @@ struct vm {
 int vm_start(struct host *host, void (*ready)(struct host *host),
              void (*ended)(struct host *host, const struct error *why), struct error *err);
 
+/* A spare's VM, which stands still, goes on as that of a session; `ready` comes again. */
+int vm_wake(struct host *host, struct error *err);
+
 /* The manifest of the snapshot that the VM is resumed from with its memory, or NULL. */
 const cJSON *vm_resumed(const struct host *host);
 

@@ -33,6 +33,7 @@ static const struct field {
     {"scrollback", FIELD_NUMBER, offsetof(struct session_config, scrollback)},
     {"terminal", FIELD_BOOL, offsetof(struct session_config, terminal)},
     {"keep", FIELD_BOOL, offsetof(struct session_config, keep)},
+    {"spares", FIELD_NUMBER, offsetof(struct session_config, spares)},
     {"cold", FIELD_BOOL, offsetof(struct session_config, cold)},
     {"bound", FIELD_BOOL, offsetof(struct session_config, bound)},
 };
@@ -137,5 +138,8 @@ int session_config_parse(const cJSON *json, struct session_config *config, struc
         return error_set(err, EINVAL, "session configuration: 1 to %d CPUs", CONFIG_CPUS_MAX);
     if (config->memory < CONFIG_MEMORY_MIN || config->memory > CONFIG_MEMORY_MAX)
         return error_set(err, EINVAL, "session configuration: 128M to 4T of memory");
+    if (config->spares > CONFIG_SPARES_MAX)
+        return error_set(err, EINVAL, "session configuration: %d spares at most",
+                         CONFIG_SPARES_MAX);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "base/str.h"
 
 #define CONFIG_CPUS_MAX   64
+#define CONFIG_SPARES_MAX 16
 #define CONFIG_MEMORY_MIN (128ull << 20) /* less, and the kernel does not even start */
 #define CONFIG_MEMORY_MAX (1ull << 42)
 #define CONFIG_DISK_MAX   (1ull << 42)
@@ -32,10 +33,11 @@ struct session_config {
     struct strv argv;     /* of the main terminal; empty: a shell */
     char *cwd;            /* of the main terminal */
     uint64_t rows, columns, scrollback;
-    bool terminal; /* start with a terminal, the main one */
-    bool keep;     /* the session outlives its main terminal's command */
-    bool cold;     /* boot, whatever could be forked from */
-    bool bound;    /* the session ends with the connection that started it */
+    bool terminal;   /* start with a terminal, the main one */
+    bool keep;       /* the session outlives its main terminal's command */
+    uint64_t spares; /* how many of its kind are to wait for the next session */
+    bool cold;       /* boot, whatever could be forked from */
+    bool bound;      /* the session ends with the connection that started it */
 };
 
 /* 512 MiB, one CPU, a disk of 4 GiB. */

@@ -220,20 +220,28 @@ static int record_read(sqlite3_stmt *stmt, struct session_record *out, struct er
 }
 
 /* Writes a row with a new id; 0, -EAGAIN when a session has the id, or the failure. */
-static int session_insert(struct registry *registry, sqlite3_stmt *stmt,
-                          struct session_record *record, struct error *err)
+int session_new_id(char id[SESSION_ID_SIZE], struct error *err)
 {
     uint8_t random[(SESSION_ID_SIZE - 1) / 2];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return error_system(err, errno, "cannot draw a session id");
-    str_hex(record->id, random, sizeof random);
-    int rc = record_bind(registry, stmt, record, ADDING, err);
+    str_hex(id, random, sizeof random);
+    return 0;
+}
+
+static int session_insert(struct registry *registry, sqlite3_stmt *stmt,
+                          struct session_record *record, struct error *err)
+{
+    int rc = record->id[0] == '\0' ? session_new_id(record->id, err) : 0;
+    if (rc == 0)
+        rc = record_bind(registry, stmt, record, ADDING, err);
     if (rc < 0 || sqlite3_step(stmt) == SQLITE_DONE)
         return rc;
     int result = sqlite3_extended_errcode(registry->db);
-    if (result == SQLITE_CONSTRAINT_PRIMARYKEY)
+    if (result == SQLITE_CONSTRAINT_PRIMARYKEY) {
         rc = error_set(err, EAGAIN, "cannot add the session: no free id");
-    else if (result == SQLITE_CONSTRAINT_UNIQUE)
+        record->id[0] = '\0'; /* another one, then */
+    } else if (result == SQLITE_CONSTRAINT_UNIQUE)
         rc = error_set(err, EEXIST,
                        "name '%s': a live session has it (choose another, or end that one with "
                        "vmdeck stop %s)",
@@ -247,6 +255,7 @@ static int session_insert(struct registry *registry, sqlite3_stmt *stmt,
 int session_add(struct registry *registry, struct session_record *record, struct error *err)
 {
     struct session_record row = *record;
+    bool given = row.id[0] != '\0';
     row.created = database_now();
     row.ended = 0;
     row.ended_reason = NULL;
@@ -261,7 +270,7 @@ int session_add(struct registry *registry, struct session_record *record, struct
     if (rc < 0)
         return rc;
     rc = -EAGAIN;
-    for (int i = 0; rc == -EAGAIN && i < ID_TRIES; i++)
+    for (int i = 0; rc == -EAGAIN && i < (given ? 1 : ID_TRIES); i++)
         rc = session_insert(registry, stmt, &row, err);
     if (rc == 0) {
         memcpy(record->id, row.id, sizeof record->id);

@@ -86,9 +86,13 @@ void session_list_free(struct session_list *list);
  */
 int session_name_check(const char *name, struct error *err);
 
+/* A session id that is most likely free. */
+int session_new_id(char id[SESSION_ID_SIZE], struct error *err);
+
 /*
- * Adds a live session; fills in id and created. -EEXIST: a live session has that name. -E2BIG or
- * -EINVAL: a field is too long or makes no sense; the message names it.
+ * Adds a live session; fills in id (unless it has one, which must be free: -EAGAIN) and created.
+ * -EEXIST: a live session has that name. -E2BIG or -EINVAL: a field is too long or makes no sense;
+ * the message names it.
  */
 int session_add(struct registry *registry, struct session_record *record, struct error *err);
 
