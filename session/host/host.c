@@ -35,6 +35,7 @@
 
 static void host_clean(struct host *host)
 {
+    log_debug(LOG_HOST, "session %s: over", host->id);
     snapshot_cancel(host);
     terminals_close(host);
     vm_clean(host);
@@ -118,6 +119,7 @@ void host_discard(struct host *host)
 {
     if (host->state >= HOST_STOPPING)
         return;
+    log_debug(LOG_HOST, "session %s: no longer wanted", host->id);
     host->state = HOST_STOPPING;
     if (host->qemu != NULL)
         qemu_abort(host->qemu);
@@ -186,6 +188,7 @@ static void host_ready(struct host *host)
     uv_timer_start(&host->top_up, host_top_up, TOP_UP_MS, 0);
     host->state = HOST_RUNNING;
     host->ready_at = uv_hrtime();
+    log_debug(LOG_HOST, "session %s: ready", host->id);
     host->suspended = false;
     record_state(host, SESSION_RUNNING);
     record_session(host, vm_resumed(host) != NULL ? "resumed" : "ready", host->config.resume);
@@ -226,6 +229,7 @@ static void host_start_timeout(uv_timer_t *timer)
 void host_start(struct host *host)
 {
     struct error err = {0};
+    log_debug(LOG_HOST, "starting");
     host->state = HOST_STARTING;
     int rc = vm_start(host, host_ready, host_ended, &err);
     CLEAN_FREE char *name = str_printf("%s.sock", host->id);
