@@ -1,0 +1,10 @@
+# The conformance program is static, as it runs in guests too.
+add_executable(fs_conformance guest/fs_conformance.c)
+add_library(vfs_session STATIC support/vfs_guest.c support/vfs_session.c)
+target_include_directories(vfs_session PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/support
+                                              ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+target_link_libraries(vfs_session PUBLIC vm_vfs PkgConfig::CMOCKA)
+
+vmdeck_unit(vfs_mount vfs_session)
+target_compile_definitions(vfs_mount_test PRIVATE CONFORMANCE="$<TARGET_FILE:fs_conformance>")
+add_dependencies(vfs_mount_test fs_conformance)

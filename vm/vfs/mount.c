@@ -1,0 +1,243 @@
+/*
+ * Mounts and their open files, and where a name belongs: to the host's directory, to the mount's
+ * private files, or nowhere (shadow.h). A directory's private entries lie in a directory of the
+ * private file system that is named after the host directory's key.
+ */
+#include "vm/vfs/mount.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vm/vfs/fuse.h"
+#include "vm/vfs/hostfs.h"
+#include "vm/vfs/memfs.h"
+#include "vm/vfs/notify.h"
+
+static void node_gone(void *context, struct node *node)
+{
+    struct mount *mount = context;
+    struct provider *fs = mount->fs[node->fs];
+    if (node->watch >= 0)
+        notifier_forget(mount->notifier, node);
+    if (fs != NULL && fs->ops->forget != NULL)
+        fs->ops->forget(fs, node);
+}
+
+static int open_providers(struct mount *mount, const struct mount_config *config, struct error *err)
+{
+    int rc;
+    if (config->host != NULL) {
+        struct hostfs_config host = {config->host, config->uid, config->gid, config->missing};
+        rc = hostfs_open(&mount->fs[FS_MAIN], &host, &mount->nodes, config->cache, err);
+    } else {
+        rc = memfs_open(&mount->fs[FS_MAIN], &mount->nodes, FS_MAIN, config->memory, config->uid,
+                        config->gid, err);
+    }
+    if (rc == 0 && shadows_private(config->shadows))
+        rc = memfs_open(&mount->fs[FS_PRIVATE], &mount->nodes, FS_PRIVATE, config->memory,
+                        config->uid, config->gid, err);
+    return rc;
+}
+
+int mount_open(struct mount **out, const struct mount_config *config, struct error *err)
+{
+    struct mount *mount = calloc(1, sizeof *mount);
+    if (mount == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    atomic_init(&mount->uses, 1);
+    pthread_mutex_init(&mount->lock, NULL);
+    mount->handles.max = HANDLES_MAX;
+    mount->id = config->id;
+    mount->read_only = config->read_only;
+    mount->shadows = config->shadows;
+    mount->cache = config->cache;
+    mount->notifier = config->notifier;
+    mount->port = config->port;
+    mount->events = config->events;
+    mount->context = config->context;
+    mount->guest = strdup(strcmp(config->guest, "/") == 0 ? "" : config->guest);
+    mount->host = config->host != NULL ? strdup(config->host) : NULL;
+    int rc = nodes_open(&mount->nodes, node_gone, mount);
+    if (rc < 0 || mount->guest == NULL || (config->host != NULL && mount->host == NULL))
+        rc = error_set(err, ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = open_providers(mount, config, err);
+    if (rc < 0)
+        mount_put(mount);
+    else
+        *out = mount;
+    return rc;
+}
+
+bool mount_use(struct mount *mount)
+{
+    unsigned uses = atomic_load(&mount->uses);
+    while (uses > 0 && !atomic_compare_exchange_weak(&mount->uses, &uses, uses + 1))
+        ;
+    return uses > 0;
+}
+
+void mount_put(struct mount *mount)
+{
+    if (atomic_fetch_sub(&mount->uses, 1) > 1)
+        return;
+    uint32_t at = 0;
+    for (struct handle *handle; (handle = slots_next(&mount->handles, &at)) != NULL;) {
+        struct provider *fs = mount->fs[handle->node->fs];
+        fs->ops->release(fs, handle);
+        pthread_mutex_destroy(&handle->lock);
+        free(handle);
+    }
+    slots_free(&mount->handles);
+    nodes_close(&mount->nodes);
+    for (int i = 0; i < FS_COUNT; i++)
+        if (mount->fs[i] != NULL)
+            mount->fs[i]->ops->close(mount->fs[i]);
+    pthread_mutex_destroy(&mount->lock);
+    free(mount->guest);
+    free(mount->host);
+    free(mount);
+}
+
+void mount_end(struct mount *mount)
+{
+    if (atomic_exchange(&mount->dead, true))
+        return;
+    struct outbound *out = outbound_new(0);
+    if (out != NULL)
+        port_send(mount->port, out, RELAY_DETACHED, mount->id, 0, false);
+    mount->events->ended(mount->context, mount);
+}
+
+struct handle *handle_new(struct node *node, uint32_t flags, bool directory)
+{
+    struct handle *handle = calloc(1, sizeof *handle);
+    if (handle == NULL)
+        return NULL;
+    *handle =
+        (struct handle){.node = node, .uses = 1, .flags = flags, .fd = -1, .directory = directory};
+    pthread_mutex_init(&handle->lock, NULL);
+    return handle;
+}
+
+int handle_add(struct mount *mount, struct handle *handle)
+{
+    pthread_mutex_lock(&mount->lock);
+    handle->id = slots_add(&mount->handles, handle);
+    pthread_mutex_unlock(&mount->lock);
+    return handle->id != 0 ? 0 : -ENFILE;
+}
+
+struct handle *handle_get(struct mount *mount, uint64_t id)
+{
+    pthread_mutex_lock(&mount->lock);
+    struct handle *handle = slots_get(&mount->handles, id);
+    if (handle != NULL)
+        handle->uses++;
+    pthread_mutex_unlock(&mount->lock);
+    return handle;
+}
+
+void handle_put(struct mount *mount, struct handle *handle)
+{
+    if (handle == NULL)
+        return;
+    pthread_mutex_lock(&mount->lock);
+    bool last = --handle->uses == 0;
+    pthread_mutex_unlock(&mount->lock);
+    if (!last)
+        return;
+    struct provider *fs = handle->node != NULL ? mount->fs[handle->node->fs] : NULL;
+    if (fs != NULL)
+        fs->ops->release(fs, handle);
+    node_put(&mount->nodes, handle->node);
+    pthread_mutex_destroy(&handle->lock);
+    free(handle);
+}
+
+void handle_release(struct mount *mount, uint64_t id)
+{
+    pthread_mutex_lock(&mount->lock);
+    struct handle *handle = slots_get(&mount->handles, id);
+    slots_remove(&mount->handles, id);
+    pthread_mutex_unlock(&mount->lock);
+    handle_put(mount, handle);
+}
+
+#define GUEST_PATH_MAX (RELAY_PATH_MAX + PATH_MAX + NODE_NAME_MAX + 2)
+
+/* The name's path in the guest. */
+static int guest_path(struct mount *mount, const struct node *dir, const char *name,
+                      char path[GUEST_PATH_MAX])
+{
+    char below[PATH_MAX];
+    int rc = nodes_path(&mount->nodes, dir, below, sizeof below);
+    if (rc == 0)
+        snprintf(path, GUEST_PATH_MAX, "%s/%s%s%s", mount->guest, below,
+                 below[0] != '\0' ? "/" : "", name);
+    return rc;
+}
+
+bool route_private(struct mount *mount, const struct node *dir, struct node *hidden, bool make)
+{
+    struct provider *fs = mount->fs[FS_PRIVATE];
+    if (fs == NULL || dir->fs != FS_MAIN)
+        return false;
+    char name[64];
+    snprintf(name, sizeof name, "%" PRIx32 "-%" PRIx64 "-%" PRIx64, dir->key.device, dir->key.inode,
+             dir->key.birth);
+    *hidden = (struct node){.fs = FS_PRIVATE, .directory = true, .watch = -1, .cached = -1};
+    hidden->key.inode = memfs_directory(fs, name, make);
+    return hidden->key.inode != 0;
+}
+
+int route_name(struct mount *mount, struct node *dir, const char *name, enum intent intent,
+               struct place_of_name *place)
+{
+    place->fs = mount->fs[dir->fs];
+    place->dir = dir;
+    place->index = dir->fs;
+    if (mount->shadows == NULL || dir->fs != FS_MAIN)
+        return 0;
+    char path[GUEST_PATH_MAX];
+    int rc = guest_path(mount, dir, name, path);
+    if (rc < 0)
+        return intent == INTENT_FIND && rc == -ESTALE ? -ENOENT : rc;
+    switch (shadows_match(mount->shadows, path)) {
+    case SHADOW_HIDDEN:
+        mount->events->denied(mount->context, mount, path);
+        return intent == INTENT_MAKE ? -EACCES : -ENOENT;
+    case SHADOW_PRIVATE:
+        if (!route_private(mount, dir, &place->hidden, intent == INTENT_MAKE))
+            return intent == INTENT_MAKE ? -ENOSPC : -ENOENT;
+        place->fs = mount->fs[FS_PRIVATE];
+        place->dir = &place->hidden;
+        place->index = FS_PRIVATE;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+bool route_covers(struct mount *mount, struct node *dir, const char *name)
+{
+    char path[GUEST_PATH_MAX];
+    if (mount->shadows == NULL || dir->fs != FS_MAIN)
+        return false;
+    return guest_path(mount, dir, name, path) < 0 ||
+           shadows_match(mount->shadows, path) != SHADOW_NONE;
+}
+
+bool route_may_move(struct mount *mount, struct node *from, const char *name, struct node *to,
+                    const char *new_name)
+{
+    char old_path[GUEST_PATH_MAX], new_path[GUEST_PATH_MAX];
+    if (mount->shadows == NULL || from->fs != FS_MAIN)
+        return true;
+    return guest_path(mount, from, name, old_path) == 0 &&
+           guest_path(mount, to, new_name, new_path) == 0 &&
+           shadows_may_move(mount->shadows, old_path, new_path);
+}
