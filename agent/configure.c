@@ -118,6 +118,37 @@ void configure_free(struct settings *settings)
     *settings = (struct settings){0};
 }
 
+/* Opened in time: looking a path up anew costs a fork more than writing the file. */
+static int kept[CONFIGURE_FILES] = {-1, -1, -1, -1};
+
+void configure_keep(enum configure_file file, int fd)
+{
+    if (kept[file] >= 0)
+        close(kept[file]);
+    kept[file] = fd;
+}
+
+/*
+ * Writes the text into a kept file from `at` on, as its end. False where there is none, or somebody
+ * has changed its length meanwhile.
+ */
+static bool write_kept(enum configure_file file, off_t size, off_t at, const char *text)
+{
+    struct stat st;
+    ssize_t length = (ssize_t)strlen(text);
+    if (kept[file] < 0 || fstat(kept[file], &st) != 0 || (size >= 0 && st.st_size != size) ||
+        pwrite(kept[file], text, (size_t)length, at) != length)
+        return false;
+    return st.st_size <= at + length || ftruncate(kept[file], at + length) == 0;
+}
+
+static off_t hosts_size = -1; /* of the file as it was, without us */
+
+void configure_hosts(const char *text, off_t size)
+{
+    hosts_size = size > 0 && text[size - 1] != '\n' ? -1 : size;
+}
+
 static int apply_time(const struct settings *settings)
 {
     struct timespec now = {.tv_sec = (time_t)(settings->time / NANOSECONDS),
@@ -135,7 +166,9 @@ static int apply_entropy(const struct settings *settings)
     struct rand_pool_info *pool = (struct rand_pool_info *)(void *)memory;
     if (settings->entropy_size == 0)
         return 0;
-    int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+    if (kept[CONFIGURE_RANDOM] < 0)
+        kept[CONFIGURE_RANDOM] = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+    int fd = kept[CONFIGURE_RANDOM];
     if (fd < 0)
         return -errno;
     pool->entropy_count = (int)settings->entropy_size * 8;
@@ -143,7 +176,6 @@ static int apply_entropy(const struct settings *settings)
     memcpy(memory + sizeof *pool, settings->entropy, settings->entropy_size);
     int rc = ioctl(fd, RNDADDENTROPY, pool) != 0 || ioctl(fd, RNDRESEEDCRNG) != 0 ? -errno : 0;
     explicit_bzero(memory, sizeof memory);
-    close(fd);
     return rc;
 }
 
@@ -200,7 +232,10 @@ static int apply_hostname(const struct settings *settings)
     if (sethostname(name, strlen(name)) != 0)
         return -errno;
     snprintf(line, sizeof line, "%s\n", name);
-    int rc = write_file("/etc/hostname", 0, line);
+    int rc = write_kept(CONFIGURE_HOSTNAME, -1, 0, line) ? 0 : write_file("/etc/hostname", 0, line);
+    snprintf(line, sizeof line, "127.0.1.1\t%s\n", name);
+    if (hosts_size >= 0 && write_kept(CONFIGURE_HOSTS, hosts_size, hosts_size, line))
+        return rc == -EROFS ? 0 : rc;
     read_file("/etc/hosts", &hosts);
     bool ends = buf_len(&hosts) == 0 || buf_data(&hosts)[buf_len(&hosts) - 1] == '\n';
     const char *text = buf_string(&hosts);
@@ -219,9 +254,13 @@ static int apply_machine_id(const struct settings *settings)
     uint8_t random[16];
     char id[2 * sizeof random + 2];
     struct buf old = {0};
+    struct stat st;
     if (settings->entropy_size == 0)
         return 0;
-    read_file("/etc/machine-id", &old);
+    bool empty = kept[CONFIGURE_MACHINE_ID] >= 0 && fstat(kept[CONFIGURE_MACHINE_ID], &st) == 0 &&
+                 st.st_size == 0;
+    if (!empty)
+        read_file("/etc/machine-id", &old);
     bool has = buf_len(&old) >= 2 * sizeof random;
     buf_free(&old);
     if (has || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
@@ -234,6 +273,8 @@ static int apply_machine_id(const struct settings *settings)
     }
     id[2 * sizeof random] = '\n';
     id[2 * sizeof random + 1] = '\0';
+    if (empty && write_kept(CONFIGURE_MACHINE_ID, 0, 0, id))
+        return 0;
     int rc = write_file("/etc/machine-id", 0, id);
     return rc == -EROFS ? 0 : rc;
 }

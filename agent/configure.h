@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "agent/wire.h"
 
@@ -34,5 +35,21 @@ void configure_free(struct settings *settings);
 
 /* Does what is to be done to the system; goes on after a failure and returns the first, *why. */
 int configure_apply(const struct settings *settings, const char **why);
+
+/*
+ * Files that every configuration writes, open for reading and writing; taken over. They may be
+ * missing.
+ */
+enum configure_file {
+    CONFIGURE_HOSTS,
+    CONFIGURE_HOSTNAME,
+    CONFIGURE_MACHINE_ID,
+    CONFIGURE_RANDOM,
+    CONFIGURE_FILES
+};
+void configure_keep(enum configure_file file, int fd);
+
+/* What hosts(5) is before a name of ours is added; as long as nobody changes it, that is quick. */
+void configure_hosts(const char *text, off_t size);
 
 #endif

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/configure.h"
 #include "agent/console.h"
 #include "agent/modules.h"
 #include "agent/uevent.h"
@@ -73,7 +74,14 @@ static const struct {
  * dearest part of it on a disk (and is nobody else's business), so they lie in memory, mounted over
  * those of the root file system, as in containers.
  */
-static const char *const identity[] = {"hosts", "hostname", "machine-id"};
+static const struct {
+    const char *name;
+    enum configure_file file;
+} identity[] = {
+    {"hosts", CONFIGURE_HOSTS},
+    {"hostname", CONFIGURE_HOSTNAME},
+    {"machine-id", CONFIGURE_MACHINE_ID},
+};
 
 /* devtmpfs, and the console on descriptors that the kernel could not give us. */
 static int mount_devices(const char **why)
@@ -209,15 +217,24 @@ static int copy_file(const char *from, const char *to)
 
 static void mount_identity(void)
 {
+    static char text[16384]; /* a longer one is looked at each time */
     char file[64], copy[64];
     for (size_t i = 0; i < sizeof identity / sizeof identity[0]; i++) {
-        snprintf(file, sizeof file, "/etc/%s", identity[i]);
-        snprintf(copy, sizeof copy, "/run/vmdeck/%s", identity[i]);
+        snprintf(file, sizeof file, "/etc/%s", identity[i].name);
+        snprintf(copy, sizeof copy, "/run/vmdeck/%s", identity[i].name);
         int rc = copy_file(file, copy);
         if (rc == 0 && mount(copy, file, NULL, MS_BIND, NULL) != 0)
             rc = -errno;
-        if (rc < 0)
+        if (rc < 0) {
             console_log("%s stays as it is: %s", file, strerror(-rc));
+            continue;
+        }
+        int fd = open(copy, O_RDWR | O_CLOEXEC);
+        configure_keep(identity[i].file, fd);
+        ssize_t size =
+            fd >= 0 && identity[i].file == CONFIGURE_HOSTS ? pread(fd, text, sizeof text, 0) : -1;
+        if (size >= 0 && (size_t)size < sizeof text)
+            configure_hosts(text, size);
     }
 }
 

@@ -134,7 +134,7 @@ static int vm_directory(struct host *host, struct error *err)
     CLEAN_FD int all = -1; /* nobody takes a session without a lock for a dead one meanwhile */
     int rc = leftover_lock(&all, err);
     if (rc == 0)
-        rc = host->spare ? session_new_id(host->id, err) : record_add(host, err);
+        rc = host->revive ? record_add(host, err) : session_new_id(host->id, err);
     if (rc < 0)
         return rc;
     CLEAN_FREE char *name = str_printf("sessions/%s", host->id);
@@ -149,6 +149,18 @@ static int vm_directory(struct host *host, struct error *err)
         rc = vm_adopt(host, err);
     if (rc == 0 && host->revive)
         vm_clear_directory(host);
+    return rc;
+}
+
+/* Into the registry, while QEMU is loading: its directory and its lock are there already. */
+static int vm_record(struct host *host, struct error *err)
+{
+    CLEAN_FD int all = -1;
+    int rc = 0;
+    if (!host->spare && !host->revive)
+        rc = leftover_lock(&all, err);
+    if (rc == 0 && all >= 0)
+        rc = record_add(host, err);
     if (rc == 0)
         record_session(host, "started", NULL);
     return rc;
@@ -443,7 +455,9 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
         rc = image_hold(&host->image, &host->image_hold, err);
     if (rc == 0)
         rc = vm_directory(host, err);
-    return rc == 0 ? vm_launch(vm, err) : rc;
+    if (rc == 0)
+        rc = vm_launch(vm, err);
+    return rc == 0 ? vm_record(host, err) : rc;
 }
 
 const cJSON *vm_resumed(const struct host *host)
