@@ -6,6 +6,8 @@
  */
 #include "session/host/report.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -105,9 +107,17 @@ static void usage_add(pid_t pid, struct usage *usage)
 
 static uint64_t usage_disk(const struct host *host)
 {
-    CLEAN_FREE char *disk = str_printf("%s/disk.qcow2", host->directory);
+    uint64_t bytes = 0;
     struct stat st;
-    return disk != NULL && stat(disk, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    const struct dirent *entry;
+    DIR *dir = opendir(host->directory);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(st.st_mode))
+            bytes += (uint64_t)st.st_blocks * 512;
+    if (dir != NULL)
+        closedir(dir);
+    return bytes;
 }
 
 int report_stats(struct peer *peer, const cJSON *request, struct error *err)

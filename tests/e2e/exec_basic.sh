@@ -4,7 +4,7 @@
 quiet_notice
 
 run "$VMDECK" exec -- uname -s -n
-expect 0 'Linux vmdeck' '' 'uname'
+expect 0 'Linux vmdeck-[0-9a-f]{4}' '' 'uname'
 
 run "$VMDECK" exec --name my-vm -- sh -c 'hostname; echo out; echo err >&2; exit 7'
 expect 7 $'my-vm\nout' 'err' 'streams and status'
