@@ -73,8 +73,8 @@ static const char *const fixed[] = {
     "-device",
     "virtio-blk-pci,drive=root",
     "-machine",
-    "q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,suppress-vmdesc=on,"
-    "memory-backend=ram",
+    ("q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,suppress-vmdesc=on,"
+     "memory-backend=ram"),
 };
 
 /* What every VM of this shape has, whatever it starts with. */

@@ -26,7 +26,7 @@
 int template_key(const struct template_spec *spec, char key[TEMPLATE_KEY_SIZE], struct error *err)
 {
     char shape[MACHINE_SHAPE_SIZE], hex[HASH_HEX_SIZE];
-    struct stat st;
+    struct stat st = {0};
     int rc = machine_shape(&spec->machine, shape, err);
     if (rc == 0 && stat(spec->machine.binary, &st) < 0)
         rc = error_system(err, errno, "%s", spec->machine.binary);
@@ -61,7 +61,7 @@ int templates_lock(int *fd, struct error *err)
 {
     CLEAN_FREE char *path = NULL;
     int rc = template_path("lock", &path, err);
-    if (rc < 0)
+    if (rc < 0 || path == NULL)
         return rc;
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (*fd < 0 || flock(*fd, LOCK_EX) < 0)
@@ -76,7 +76,7 @@ int template_entry(char **directory, int *hold, struct error *err)
     int rc = template_path(".new-XXXXXX", &pattern, err);
     if (rc == 0)
         rc = templates_lock(&all, err);
-    if (rc < 0)
+    if (rc < 0 || pattern == NULL)
         return rc;
     if (mkdtemp(pattern) == NULL)
         return error_system(err, errno, "cannot make %s", pattern);

@@ -46,7 +46,7 @@ static int restore_state(const struct snapfile *file, const char *directory, str
 static int restore_memory(const struct snapfile *file, const char *directory, uint64_t memory,
                           const volatile int *cancel, struct error *err)
 {
-    uint64_t offset, map_size;
+    uint64_t offset = 0, map_size = 0;
     struct memory_source source = {.fd = snapfile_fd(file)};
     int rc = snapfile_section(file, SNAPFILE_MEMORY, &source.offset, &source.length, err);
     if (rc == 0)

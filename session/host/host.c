@@ -90,7 +90,7 @@ static void host_ended(struct host *host, const struct error *why)
 {
     if (host->state == HOST_ENDED || uv_is_active((uv_handle_t *)&host->finish))
         return;
-    if (host->state != HOST_STOPPING) {
+    if (host->state != HOST_STOPPING && why != NULL) {
         host->reason = *why;
         host->show_console = true;
         if (host->state == HOST_STARTING)

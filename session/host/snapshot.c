@@ -136,7 +136,9 @@ static void saving_fail(struct saving *saving)
 
 static void saving_reply(struct saving *saving, cJSON *reply)
 {
-    cJSON_AddNumberToObject(reply, "stopped_ms", (double)(saving->stood_ns / 1000000));
+    if (saving->stopped) /* and it stays so */
+        saving->stood_ns = uv_hrtime() - saving->stopped_at;
+    cJSON_AddNumberToObject(reply, "stopped_ms", (double)saving->stood_ns / 1e6);
     if (saving->peer != NULL)
         peer_reply(saving->peer, saving->request, reply, NULL);
     else
@@ -268,7 +270,7 @@ static void work_write(uv_work_t *work)
     if (rc == 0)
         rc = snapfile_finish(saving->writer, saving->manifest, err);
     if (rc == 0)
-        rc = file_complete(saving, err);
+        file_complete(saving, err); /* its error is the saving's */
     memory_release(saving->memory);
     saving->memory = NULL;
 }

@@ -42,17 +42,17 @@ static void fail(int line, const char *what)
     failures++;
 }
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        if (!(condition))                                                                          \
-            fail(__LINE__, #condition);                                                            \
+#define CHECK(condition)                \
+    do {                                \
+        errno = 0;                      \
+        if (!(condition))               \
+            fail(__LINE__, #condition); \
     } while (0)
-#define FAILS(call, code)                                                                          \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        if ((call) != -1 || errno != (code))                                                       \
-            fail(__LINE__, #call " is not " #code);                                                \
+#define FAILS(call, code)                           \
+    do {                                            \
+        errno = 0;                                  \
+        if ((call) != -1 || errno != (code))        \
+            fail(__LINE__, #call " is not " #code); \
     } while (0)
 
 static int make_file(const char *name, const char *text)
@@ -219,7 +219,7 @@ static void test_times(void)
 {
     put_file("f", "x");
     struct timespec times[2] = {{1000000000, 123456789}, {1100000000, 987654321}};
-    struct stat st;
+    struct stat st = {0};
     CHECK(utimensat(AT_FDCWD, "f", times, 0) == 0 && stat("f", &st) == 0);
     CHECK(st.st_atim.tv_sec == 1000000000 && st.st_mtim.tv_sec == 1100000000);
     CHECK(st.st_mtim.tv_nsec == 987654321 && st.st_atim.tv_nsec == 123456789);
@@ -607,8 +607,9 @@ static void test_names(void)
     name[255] = 'n';
     name[256] = '\0';
     FAILS(open(name, O_CREAT | O_WRONLY, 0600), ENAMETOOLONG);
-    static const char *const odd[] = {"with space", "a,b", "\xff\xfe\x80",   "new\nline", "-rf",
-                                      "\\back",     "*?[", "\xc3\xa4\xe2\x82\xac", "...",  "\x01"};
+    static const char *const odd[] = {
+        "with space", "a,b", "\xff\xfe\x80",         "new\nline", "-rf",
+        "\\back",     "*?[", "\xc3\xa4\xe2\x82\xac", "...",       "\x01"};
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
         put_file(odd[i], odd[i]);
         CHECK(file_is(odd[i], odd[i]));
@@ -678,7 +679,7 @@ static void test_big_directory(void)
     CHECK(missed == 0 && twice == 0 && others > 0);
     rewinddir(dir);
     steps = 0;
-    while ((entry = readdir(dir)) != NULL)
+    while (readdir(dir) != NULL)
         steps++;
     CHECK(steps > 2);
     closedir(dir);

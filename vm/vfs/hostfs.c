@@ -187,7 +187,7 @@ static int reopen(struct hostfs *fs, struct node *node, struct pin *pin)
     CLEAN_FD int fd = hostfs_beneath(fs->root, path, O_PATH, 0);
     if (fd < 0)
         return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
-    struct found found;
+    struct found found = {0};
     rc = hostfs_stat(fs, fd, &found);
     if (rc == 0 && !key_equal(&found.key, &node->key))
         rc = -ESTALE;

@@ -300,7 +300,7 @@ struct node *nodes_parent(struct nodes *nodes, const struct node *node,
     struct node *parent = node->parent;
     if (parent != NULL) {
         parent->uses++;
-        strcpy(name, node->name);
+        memcpy(name, node->name, strlen(node->name) + 1);
     }
     pthread_mutex_unlock(&nodes->lock);
     return parent;

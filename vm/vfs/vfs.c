@@ -16,10 +16,11 @@
 #include "vm/vfs/memfs.h"
 #include "vm/vfs/vfs_parts.h"
 
-#define WORKERS     6u
-#define QUEUE_MAX   1024u
-#define DENIALS_MAX 256u /* beyond, they are counted by nobody: the guest asks as fast as it can \
-                          */
+#define WORKERS   6u
+#define QUEUE_MAX 1024u
+#define DENIALS_MAX                                                              \
+    256u /* beyond, they are counted by nobody: the guest asks as fast as it can \
+          */
 #define READAHEAD_KB 1024u
 
 enum message_kind {
