@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "agent/environment.h"
+#include "agent/network.h"
+#include "agent/trust.h"
 #include "base/buf.h"
 
 #define NANOSECONDS  UINT64_C(1000000000)
@@ -52,6 +54,12 @@ static const char *check_setting(const struct wire_field *field, size_t *env_cou
                    : "entropy that is not 32 to 256 bytes";
     case WIRE_SET_HOSTNAME:
         return hostname_valid(field->data, field->length) ? NULL : "a host name that is none";
+    case WIRE_SET_TRUST:
+        return field->length >= 1 && field->length <= WIRE_TRUST_MAX
+                   ? NULL
+                   : "a certificate that is not 1 to 16,384 bytes";
+    case WIRE_SET_OFFLINE:
+        return field->length == 0 ? NULL : "a flag with content";
     default: /* WIRE_SET_ENV */
         if (!environment_valid(field->data, field->length))
             return "an environment entry that is not NAME=VALUE";
@@ -62,7 +70,8 @@ static const char *check_setting(const struct wire_field *field, size_t *env_cou
 static void take_setting(struct settings *settings, const struct wire_field *field, char **room)
 {
     char *copy = *room;
-    memcpy(copy, field->data, field->length);
+    if (field->length > 0)
+        memcpy(copy, field->data, field->length);
     copy[field->length] = '\0';
     *room += (size_t)field->length + 1;
     switch (field->tag) {
@@ -76,6 +85,13 @@ static void take_setting(struct settings *settings, const struct wire_field *fie
         break;
     case WIRE_SET_HOSTNAME:
         settings->hostname = copy;
+        break;
+    case WIRE_SET_TRUST:
+        settings->trust = (const uint8_t *)copy;
+        settings->trust_size = field->length;
+        break;
+    case WIRE_SET_OFFLINE:
+        settings->offline = true;
         break;
     default: /* WIRE_SET_ENV */
         settings->env[settings->env_count++] = copy;
@@ -279,6 +295,16 @@ static int apply_machine_id(const struct settings *settings)
     return rc == -EROFS ? 0 : rc;
 }
 
+static int apply_trust(const struct settings *settings)
+{
+    return settings->trust_size > 0 ? trust_install(settings->trust, settings->trust_size) : 0;
+}
+
+static int apply_offline(const struct settings *settings)
+{
+    return settings->offline ? network_down() : 0;
+}
+
 int configure_apply(const struct settings *settings, const char **why)
 {
     static const struct {
@@ -289,6 +315,8 @@ int configure_apply(const struct settings *settings, const char **why)
         {apply_entropy, "cannot reseed the random number generator"},
         {apply_hostname, "cannot set the host name"},
         {apply_machine_id, "cannot write /etc/machine-id"},
+        {apply_trust, "cannot add the certificate authority"},
+        {apply_offline, "cannot take the network down"},
     };
     int first = 0;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {

@@ -26,6 +26,9 @@ struct settings {
     size_t env_count;
     uint64_t time; /* nanoseconds since 1970 */
     bool has_time;
+    const uint8_t *trust; /* PEM */
+    uint32_t trust_size;  /* 0: none */
+    bool offline;
 };
 
 /* Takes the fields apart. 0 (the caller frees the settings), or -errno and *why. */

@@ -13,20 +13,21 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
-#include <net/if.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/configure.h"
 #include "agent/console.h"
 #include "agent/modules.h"
+#include "agent/network.h"
+#include "agent/trust.h"
 #include "agent/uevent.h"
 #include "agent/wire.h"
 
@@ -47,6 +48,7 @@
 #define SUPER_LOG_BLOCK_MAX 6
 
 static int initramfs = -1; /* its root directory */
+static bool network_up_yet;
 
 static const struct {
     const char *what, *where, *type, *options;
@@ -81,6 +83,7 @@ static const struct {
     {"hosts", CONFIGURE_HOSTS},
     {"hostname", CONFIGURE_HOSTNAME},
     {"machine-id", CONFIGURE_MACHINE_ID},
+    {"resolv.conf", CONFIGURE_FILES}, /* written here */
 };
 
 /* devtmpfs, and the console on descriptors that the kernel could not give us. */
@@ -223,12 +226,16 @@ static void mount_identity(void)
         snprintf(file, sizeof file, "/etc/%s", identity[i].name);
         snprintf(copy, sizeof copy, "/run/vmdeck/%s", identity[i].name);
         int rc = copy_file(file, copy);
+        if (rc == -ENOENT && unlink(file) == 0) /* a link to what nobody makes here */
+            rc = copy_file(file, copy);
         if (rc == 0 && mount(copy, file, NULL, MS_BIND, NULL) != 0)
             rc = -errno;
         if (rc < 0) {
             console_log("%s stays as it is: %s", file, strerror(-rc));
             continue;
         }
+        if (identity[i].file == CONFIGURE_FILES)
+            continue;
         int fd = open(copy, O_RDWR | O_CLOEXEC);
         configure_keep(identity[i].file, fd);
         ssize_t size =
@@ -236,17 +243,6 @@ static void mount_identity(void)
         if (size >= 0 && (size_t)size < sizeof text)
             configure_hosts(text, size);
     }
-}
-
-static void loopback_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) != 0)
-        console_log("cannot bring up the loopback interface: %s", strerror(errno));
-    if (fd >= 0)
-        close(fd);
 }
 
 static bool port_is_named(int ports, const char *port, const char *wanted)
@@ -317,7 +313,9 @@ int init_system(const char **why)
         mount_rest();
         copy_agent();
         mount_identity();
-        loopback_up();
+        trust_prepare();
+        network_loopback();
+        network_up_yet = network_up() == 0;
         sethostname("vmdeck", strlen("vmdeck"));
         rc = open_port(uevents, why);
     }
@@ -356,6 +354,8 @@ pid_t init_finish(void)
     pid_t pid = initramfs >= 0 ? fork() : -1;
     if (pid == 0) {
         modules_load(initramfs, "late");
+        if (!network_up_yet) /* its driver was among them */
+            network_up();
         if (fstat(initramfs, &st) == 0)
             empty(initramfs, st.st_dev);
         _exit(0);

@@ -47,6 +47,7 @@
 #define WIRE_DATA_MAX    (64u * 1024)
 #define WIRE_SPAWN_MAX   (2u * 1024 * 1024)
 #define WIRE_TEXT_MAX    1024u
+#define WIRE_TRUST_MAX   (16u * 1024)
 #define WIRE_STREAMS_MAX 1024u /* commands at once; a SPAWN beyond is FAILED with EAGAIN */
 
 enum wire_type {
@@ -83,6 +84,8 @@ enum wire_setting {
     WIRE_SET_ENTROPY,  /* 32 to 256 bytes: credited to the RNG, which is reseeded */
     WIRE_SET_HOSTNAME, /* 1 to 63 bytes */
     WIRE_SET_ENV,      /* NAME=VALUE for every command; repeated */
+    WIRE_SET_TRUST,    /* PEM: a certificate authority to trust, 1 to WIRE_TRUST_MAX bytes */
+    WIRE_SET_OFFLINE,  /* empty: there is no network; the interface is taken down */
     WIRE_SETTINGS
 };
 

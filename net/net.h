@@ -50,19 +50,19 @@ struct net_options {
 struct net_events {
     /*
      * Something to record; `type` is "net" or "secret", `fields` (taken over) has the members of
-     * CLI.md's events --json behind the type.
+     * events --json behind the type, but `process`: instead there is `guest_port`, the port of the
+     * guest's socket, by which the owner may find out who has it.
      */
     void (*event)(void *context, const char *type, cJSON *fields);
     /* How many requests wait for an answer has changed, or which. */
     void (*pending)(void *context, unsigned count);
-    /* Of a pid in the guest nothing is known here; the owner may fill in `process`. */
 };
 
 struct net;
 
 /*
  * Takes `nic` over (QEMU's -netdev stream: each Ethernet frame behind its length), also on failure.
- * The user's CA is made where there is none.
+ * The user's CA is made where there is none. One at a time in a process (-EBUSY).
  */
 int net_open(struct net **out, uv_loop_t *owner, int nic, const struct net_options *options,
              const struct net_events *events, void *context, struct error *err);
@@ -74,15 +74,18 @@ const char *net_ca(const struct net *net);
 const struct strv *net_placeholders(const struct net *net);
 
 /*
- * A question or order, answered later: `result` is the callback's to read, or NULL with *why.
+ * A question or order, answered later: `result` is the callback's to read, or NULL with *why. At
+ * once, and with an error, only where too many calls wait already. Takes `arguments` over; NULL is
+ * an empty object.
  *
- *   "rules"     {}                                             → policy_json()
- *   "allow", "deny"  {patterns: [text], scope: once|session|saved, internal: bool}
- *                                                              → {rules: [id]}; applies at once,
- * also to requests that wait "rules_rm"  {id}                                           → {}
- *   "requests"  {}                                             → {requests: [{id, time, protocol,
- * host, port, method, path, flow, left_ms}]} "answer"    {id, allow: bool} → {}; one request that
- * waits "stats"     {}                                             → {received, sent, flows}
+ *   "rules"     {}              policy_json()
+ *   "allow"     {patterns: [text], scope: "once"|"session"|"saved", internal: bool}
+ *   "deny"      the same        {rules: [id]}; applies at once, also to requests that wait
+ *   "rules_rm"  {id}            {}
+ *   "requests"  {}              {requests: [{id, time, protocol, host, port, method, path, flow,
+ *                               left_ms}], count}; the oldest first, not more than a screen can use
+ *   "answer"    {id, allow}     {}; one request that waits
+ *   "stats"     {}              {received, sent, flows, requests}
  */
 typedef void net_done(void *context, const cJSON *result, const struct error *why);
 void net_call(struct net *net, const char *name, cJSON *arguments, net_done *done, void *context);
@@ -90,7 +93,11 @@ void net_call(struct net *net, const char *name, cJSON *arguments, net_done *don
 /* The VM was restored: connections that it believes to have are reset. */
 void net_reset(struct net *net);
 
-/* Ends the thread and everything that is open; calls that wait are answered with ECANCELED. */
+/*
+ * Ends the thread and everything that is open; calls that wait are answered with ECANCELED, then no
+ * callback comes any more. Does not wait: memory is freed, and `owner` has no handle of it left,
+ * when the thread has ended and the loop has run. NULL is fine.
+ */
 void net_close(struct net *net);
 
 #endif

@@ -301,6 +301,9 @@ static int guest_take_settings(struct guest *guest, const struct guest_settings 
     for (size_t i = 0; settings->env != NULL && i < settings->env->count; i++)
         wire_field_append(&guest->settings, WIRE_SET_ENV, settings->env->items[i],
                           (uint32_t)strlen(settings->env->items[i]));
+    if (settings->trust != NULL)
+        wire_field_append(&guest->settings, WIRE_SET_TRUST, settings->trust,
+                          (uint32_t)strlen(settings->trust));
     if (buf_len(&guest->settings) > WIRE_SPAWN_MAX / 2)
         return error_set(err, EMSGSIZE, "the environment is larger than 1 MiB");
     return 0;

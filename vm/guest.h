@@ -25,6 +25,8 @@ struct guest_events {
 struct guest_settings {
     const char *hostname;
     const struct strv *env; /* NAME=VALUE, for every command */
+    const char *trust;      /* PEM of a certificate authority for its trust store; NULL: none */
+    bool offline;           /* it has no network */
     /*
      * The agent is known to be there (a fork): it is configured without waiting for its hello. A
      * guest that boots would get a clock that is late by as much as it takes.

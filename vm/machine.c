@@ -7,6 +7,9 @@
  * description sections, because xen-save-devices-state (the one command that saves the devices
  * without the memory) writes none.
  *
+ * Every VM has the NIC, also one that is to have no network, whose other end is closed: template
+ * and fork must be the same machine.
+ *
  * The whole chain of the disk is named here, from the top to the raw base, so that what the qcow2
  * headers say of their backing files does not matter: a snapshot may have been moved.
  */
@@ -72,6 +75,10 @@ static const char *const fixed[] = {
     "virtio-rng-pci,rng=rng",
     "-device",
     "virtio-blk-pci,drive=root",
+    "-netdev",
+    "stream,id=net,addr.type=fd,addr.str=7",
+    "-device",
+    "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:76:6d:01", /* NET_MAC of net/ */
     "-machine",
     ("q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,suppress-vmdesc=on,"
      "memory-backend=ram"),

@@ -17,7 +17,13 @@
 #define MACHINE_SHAPE_SIZE 33 /* 32 hexadecimal digits and NUL */
 
 /* QEMU's side of the descriptors. */
-enum { MACHINE_FD_QMP = 3, MACHINE_FD_CONSOLE = 4, MACHINE_FD_PORT = 5, MACHINE_FD_STATE = 6 };
+enum {
+    MACHINE_FD_QMP = 3,
+    MACHINE_FD_CONSOLE = 4,
+    MACHINE_FD_PORT = 5,
+    MACHINE_FD_STATE = 6,
+    MACHINE_FD_NIC = 7,
+};
 
 struct machine {
     const char *binary;          /* path of qemu-system-x86_64 */

@@ -36,6 +36,13 @@ int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine
 /* The descriptor of the agent's port; the caller owns it from now on. Once only. */
 int qemu_take_port(struct qemu *qemu);
 
+/*
+ * The other end of the VM's network cable, a stream socket that carries each Ethernet frame behind
+ * its length (u32, big endian); the caller owns it from now on. Once only. When it is closed the VM
+ * has no link any more, whatever becomes of the frames it sends.
+ */
+int qemu_take_nic(struct qemu *qemu);
+
 struct qmp *qemu_qmp(struct qemu *qemu);
 pid_t qemu_pid(const struct qemu *qemu);
 

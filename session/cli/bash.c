@@ -16,6 +16,7 @@
 #include "session/cli/verb.h"
 #include "session/cli/view.h"
 #include "session/cli/vmoptions.h"
+#include "session/cli/vmoptions_net.h"
 #include "session/protocol/json.h"
 
 struct bash_options {
@@ -99,8 +100,7 @@ static void on_interrupt(uv_signal_t *handle, int signum)
 }
 
 /* Waits for the VM; Ctrl-C ends it, because its first connection closes. */
-static int bash_wait(struct starting *starting, const struct session_config *config,
-                     struct error *err)
+static int bash_wait(struct starting *starting, struct session_config *config, struct error *err)
 {
     static uv_signal_t interrupt;
     int rc = start_session(&starting->view.client, &starting->view.loop, config, &view_events,
@@ -117,7 +117,7 @@ static int bash_wait(struct starting *starting, const struct session_config *con
     return 0;
 }
 
-static int bash_run(const struct bash_options *options, struct error *err)
+static int bash_run(struct bash_options *options, struct error *err)
 {
     struct starting *starting = calloc(1, sizeof *starting);
     if (starting == NULL)
@@ -164,7 +164,7 @@ static int bash_main(const struct verb *verb, char **args, struct error *err)
     struct bash_options options = {0};
     struct error early = {0}; /* which --help need not see */
     int defaults = vm_options_defaults(&options.config, &early);
-    void *const targets[] = {&options, &options.config};
+    void *const targets[] = {&options, &options.config, &options.config};
     char **command;
     int rc = verb_words(verb, targets, args, &command, err);
     if (rc == 0 && *args != NULL)
@@ -197,6 +197,6 @@ const struct verb verb_bash = {
     .name = "bash",
     .usage = "[OPTIONS] [-- CMD [ARG...]]",
     .summary = "Start a session with a shell; Ctrl-] leaves it running",
-    .groups = {&bash_group, &vm_options},
+    .groups = {&bash_group, &vm_options, &network_options},
     .run = bash_main,
 };

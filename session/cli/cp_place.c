@@ -175,7 +175,8 @@ static void place_unlock(int parent, const char *name)
     struct stat st;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
         return;
-    (void)fchmodat(parent, name, S_IRWXU, 0);
+    if (fchmodat(parent, name, S_IRWXU, 0) < 0)
+        return;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     CLEAN_DIR DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {

@@ -298,7 +298,7 @@ static void run_next(struct exec_run *run)
         run_end(run);
 }
 
-static int run_open(struct exec_run *run, const struct session_config *config, struct error *err)
+static int run_open(struct exec_run *run, struct session_config *config, struct error *err)
 {
     static const int signals[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
     static const struct client_events events = {on_client_event, on_client_ended};
@@ -348,8 +348,7 @@ static int run_close(struct exec_run *run, int rc, struct error *err)
     return -err->code;
 }
 
-int exec_run(const struct session_config *config, const struct exec_options *options,
-             struct error *err)
+int exec_run(struct session_config *config, const struct exec_options *options, struct error *err)
 {
     struct exec_run *run = calloc(1, sizeof *run);
     if (run == NULL)

@@ -27,8 +27,7 @@ struct exec_options {
 };
 
 /* Runs the commands in a VM of their own. The exit status, or a negative errno. */
-int exec_run(const struct session_config *config, const struct exec_options *options,
-             struct error *err);
+int exec_run(struct session_config *config, const struct exec_options *options, struct error *err);
 
 /* One command's result with --json. Output beyond CAPTURE_MAX per channel is dropped and said. */
 #define CAPTURE_MAX ((size_t)64 * 1024 * 1024)

@@ -9,6 +9,7 @@
 #include "session/cli/exec.h"
 #include "session/cli/verb.h"
 #include "session/cli/vmoptions.h"
+#include "session/cli/vmoptions_net.h"
 
 static struct exec_command *group_add(struct exec_options *options, struct error *err)
 {
@@ -145,7 +146,7 @@ static int exec_main(const struct verb *verb, char **args, struct error *err)
     struct error early = {0}; /* which --help need not see */
     int defaults = vm_options_defaults(&options.config, &early);
     options.config.bound = true;
-    void *const targets[] = {&options, &options.config};
+    void *const targets[] = {&options, &options.config, &options.config};
     char **rest;
     int rc = verb_parse(verb, targets, args, &rest, err);
     if (rc == 0)
@@ -172,6 +173,6 @@ const struct verb verb_exec = {
     .name = "exec",
     .usage = "[OPTIONS] -- CMD [ARG...]\n[OPTIONS] --cmd CMD [--arg ARG]... [--cmd CMD ...]",
     .summary = "Run a command in a fresh disposable VM",
-    .groups = {&exec_group, &vm_options},
+    .groups = {&exec_group, &vm_options, &network_options},
     .run = exec_main,
 };

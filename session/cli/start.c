@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "session/cli/progress.h"
+#include "session/cli/verb.h"
 #include "session/cli/vmoptions.h"
 #include "session/protocol/json.h"
 #include "session/protocol/launch.h"
@@ -18,23 +19,24 @@
 struct claim {
     struct client **out;
     uv_loop_t *loop;
-    const struct session_config *config;
+    struct session_config *config;
     const struct client_events *events;
     client_done *done;
     void *context;
     struct error error;
 };
 
-static int ask(struct client *client, const char *name, const struct session_config *config,
-               client_done *done, void *context)
+static void ask(struct client *client, const char *name, struct session_config *config,
+                client_done *done, void *context)
 {
     cJSON *request = cJSON_CreateObject();
     cJSON_AddItemToObject(request, "session", session_config_json(config));
+    if (config->secrets.count > 0)
+        cJSON_AddItemToObject(request, "secrets", session_secrets_json(&config->secrets, true));
     client_request(client, name, request, done, context);
-    return 0;
 }
 
-static int start_new(struct client **out, uv_loop_t *loop, const struct session_config *config,
+static int start_new(struct client **out, uv_loop_t *loop, struct session_config *config,
                      const struct client_events *events, client_done *done, void *context,
                      struct error *err)
 {
@@ -42,7 +44,10 @@ static int start_new(struct client **out, uv_loop_t *loop, const struct session_
     if (fd < 0)
         return fd;
     int rc = client_open(out, loop, fd, events, context, err);
-    return rc == 0 ? ask(*out, "start", config, done, context) : rc;
+    if (rc == 0)
+        ask(*out, "start", config, done, context);
+    session_secrets_free(&config->secrets); /* the host has them now */
+    return rc;
 }
 
 static void on_claimed(void *context, const cJSON *reply, const struct error *why)
@@ -50,6 +55,7 @@ static void on_claimed(void *context, const cJSON *reply, const struct error *wh
     struct claim claim = *(struct claim *)context;
     free(context);
     if (reply != NULL) {
+        session_secrets_free(&claim.config->secrets);
         claim.done(claim.context, reply, why);
         return;
     }
@@ -75,15 +81,21 @@ static int start_spare(const struct claim *what, struct error *err)
         free(claim);
         return rc;
     }
-    return ask(*claim->out, "claim", claim->config, on_claimed, claim);
+    ask(*claim->out, "claim", claim->config, on_claimed, claim);
+    return 0;
 }
 
-int start_session(struct client **out, uv_loop_t *loop, const struct session_config *config,
+int start_session(struct client **out, uv_loop_t *loop, struct session_config *config,
                   const struct client_events *events, client_done *done, void *context,
                   struct error *err)
 {
     /* A snapshot names its image. */
     int rc = config->resume == NULL ? progress_ensure_image(config->image, err) : 0;
+    for (size_t i = 0; i < config->secrets.count && config->resume == NULL && rc == 0; i++)
+        if (config->secrets.items[i].value == NULL)
+            rc =
+                error_set(err, USAGE_ERROR, "--secret-in-query %s: there is no --host-secret of it",
+                          config->secrets.items[i].name);
     if (rc < 0)
         return rc;
     const struct claim claim = {out, loop, config, events, done, context, {0}};
@@ -150,6 +162,12 @@ int start_once(const char *image, struct error *err)
 void start_notice(const char *verb, const cJSON *reply)
 {
     const char *notice = json_string(reply, "notice");
+    const cJSON *note;
+    cJSON_ArrayForEach(note, cJSON_GetObjectItemCaseSensitive(reply, "notes"))
+    {
+        if (cJSON_IsString(note))
+            fprintf(stderr, "vmdeck %s: note: %s\n", verb, note->valuestring);
+    }
     if (notice != NULL)
         fprintf(stderr,
                 "vmdeck %s: note: emulating, which is slower, and QEMU promises isolation only "

@@ -9,9 +9,9 @@
 
 /*
  * Makes sure the image is there, starts a session host, and asks it to start the session; `done`
- * gets the host's answer. The client is the caller's.
+ * gets the host's answer. The client is the caller's; the values of secrets are wiped.
  */
-int start_session(struct client **out, uv_loop_t *loop, const struct session_config *config,
+int start_session(struct client **out, uv_loop_t *loop, struct session_config *config,
                   const struct client_events *events, client_done *done, void *context,
                   struct error *err);
 
@@ -21,7 +21,10 @@ int start_session(struct client **out, uv_loop_t *loop, const struct session_con
  */
 int start_once(const char *image, struct error *err);
 
-/* Tells the user, once since the host booted, why there is no KVM (from the answer to "start"). */
+/*
+ * Tells the user what the answer to "start" says: once since the host booted, why there is no KVM;
+ * what a snapshot could not bring along.
+ */
 void start_notice(const char *verb, const cJSON *reply);
 
 #endif

@@ -59,6 +59,8 @@ static int option_word(const struct verb *verb, void *const targets[], char ***a
                    ? option_apply(found, NULL, err)
                    : error_set(err, USAGE_ERROR, "--%s takes no value", found.option->name);
     const char *value = equals != NULL ? equals + 1 : NULL;
+    if (found.option->value[0] == '[')
+        return option_apply(found, value, err);
     if (value == NULL && (*args)[1] != NULL)
         value = *++*args;
     if (value == NULL)
@@ -116,9 +118,10 @@ int verb_words(const struct verb *verb, void *const targets[], char **args, char
 static void option_help(const struct option *o)
 {
     char left[80];
+    const char *value = o->value != NULL ? o->value : "";
     int width = snprintf(left, sizeof left, "  %c%c%s--%s%s%s", o->letter != 0 ? '-' : ' ',
                          o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ", " : "  ", o->name,
-                         o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+                         *value != '\0' && *value != '[' ? " " : "", value);
     if (width >= HELP_COLUMN)
         printf("%s\n%*s%s\n", left, HELP_COLUMN, "", o->help);
     else

@@ -20,9 +20,10 @@
 typedef int option_set(void *target, const char *value, struct error *err);
 
 struct option {
-    const char *name;  /* without the dashes; NULL ends a group */
-    char letter;       /* 0: none */
-    const char *value; /* the value's name in the help; NULL: it takes none */
+    const char *name; /* without the dashes; NULL ends a group */
+    char letter;      /* 0: none */
+    const char
+        *value; /* its name in the help; NULL: it takes none; "[=NAME]": it can be left out */
     option_set *set;
     const char *help;
 };
@@ -53,6 +54,7 @@ extern const struct verb verb_exec, verb_image;
 extern const struct verb verb_cp;
 extern const struct verb verb_pause, verb_unpause, verb_suspend, verb_start;
 extern const struct verb verb_snapshot, verb_fork;
+extern const struct verb verb_allow, verb_deny, verb_rules, verb_requests;
 extern const struct verb verb_list, verb_stop, verb_events, verb_stats, verb_doctor;
 
 /*

@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,12 +23,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/network.h"
 #include "session/host/peer.h"
 #include "session/host/record.h"
 #include "session/host/snapshot.h"
 #include "session/host/spare.h"
 #include "session/host/terminals.h"
 #include "session/host/vm.h"
+#include "session/protocol/json.h"
 
 #define START_TIMEOUT_MS    120000
 #define SHUTDOWN_TIMEOUT_MS 5000
@@ -90,8 +94,9 @@ static void host_ended(struct host *host, const struct error *why)
 {
     if (host->state == HOST_ENDED || uv_is_active((uv_handle_t *)&host->finish))
         return;
-    if (host->state != HOST_STOPPING && why != NULL) {
-        host->reason = *why;
+    if (host->state != HOST_STOPPING) {
+        if (why != NULL)
+            host->reason = *why;
         host->show_console = true;
         if (host->state == HOST_STARTING)
             error_wrap(&host->reason, "the VM did not start");
@@ -190,12 +195,23 @@ static void host_ready(struct host *host)
     host->ready_at = uv_hrtime();
     log_debug(LOG_HOST, "session %s: ready", host->id);
     host->suspended = false;
-    record_state(host, SESSION_RUNNING);
+    network_ready(host);
+    record_state(host, network_state(host));
     record_session(host, vm_resumed(host) != NULL ? "resumed" : "ready", host->config.resume);
     if (host->config.terminal)
         host_open_terminal(host);
     else
         host_main_started(host, 0, NULL);
+}
+
+void host_note(struct host *host, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    strv_add(&host->notes, line); /* without memory for it there are worse troubles */
 }
 
 void host_main_started(struct host *host, int status, const struct error *why)
@@ -209,6 +225,7 @@ void host_main_started(struct host *host, int status, const struct error *why)
     cJSON_AddStringToObject(reply, "accel", accel_name(&host->accel));
     if (host->accel.first)
         cJSON_AddStringToObject(reply, "notice", host->accel.reason);
+    json_add_strings(reply, "notes", &host->notes);
     if (host->starter != NULL)
         peer_reply(host->starter, host->start_id, reply, NULL);
     else
@@ -298,6 +315,7 @@ int host_main(int fd)
         spare_top_up(host); /* it was over before its time for that came */
     uv_loop_close(&host->loop);
     session_config_free(&host->config);
+    strv_free(&host->notes);
     free(host);
     return 0;
 }

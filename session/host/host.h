@@ -20,6 +20,7 @@
 
 enum host_state { HOST_WAITING, HOST_STARTING, HOST_RUNNING, HOST_STOPPING, HOST_ENDED };
 
+struct network;
 struct peer;
 struct record;
 struct terminal;
@@ -40,6 +41,8 @@ struct host {
     struct vm *vm; /* see vm.c */
     struct qemu *qemu;
     struct guest *guest;
+    struct network *network; /* see network.c */
+    struct strv notes;       /* for the user who started it; one line each */
     uv_timer_t start_timer, stop_timer, finish;
     uv_signal_t sigterm;
     bool show_console;   /* the guest's last words may say more than the reason */
@@ -73,6 +76,9 @@ int host_main(int fd);
  * exit with, and *why says it for the user.
  */
 void host_main_started(struct host *host, int status, const struct error *why);
+
+/* A line for whoever starts the session, with the answer. */
+void host_note(struct host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Begins the session; the answer goes to host->starter, sooner or later. */
 void host_start(struct host *host);

@@ -7,8 +7,10 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "session/host/network.h"
 #include "session/host/snapshot.h"
 #include "session/protocol/json.h"
+#include "session/store/snapshots.h"
 
 static const cJSON *part(const cJSON *manifest, const char *name)
 {
@@ -46,6 +48,22 @@ static int apply_environment(const cJSON *session, struct session_config *config
     return rc;
 }
 
+/*
+ * Made by this user on this host: of a session that goes on, or in the index under this very path.
+ */
+static bool snapshot_ours(const struct host *host)
+{
+    CLEAN_SNAPSHOTS struct snapshot_list list = {0};
+    struct registry *registry = NULL;
+    bool ours = host->revive || host->config.adopt;
+    if (!ours && registry_open(&registry, NULL, NULL) == 0 &&
+        snapshot_list(registry, &list, NULL) == 0)
+        for (size_t i = 0; i < list.count; i++)
+            ours = ours || strcmp(list.items[i].path, host->config.resume) == 0;
+    registry_close(registry);
+    return ours;
+}
+
 int snapshot_apply(const struct snapfile *file, struct host *host, struct error *err)
 {
     const cJSON *manifest = snapfile_manifest(file);
@@ -70,6 +88,8 @@ int snapshot_apply(const struct snapfile *file, struct host *host, struct error 
     if (apply_environment(part(manifest, "session"), config) < 0)
         return error_set(err, EBADMSG, "%s: its manifest has no proper environment",
                          config->resume);
+    if (network_resume(host, part(manifest, "session"), snapshot_ours(host), err) < 0)
+        return error_wrap(err, "%s", config->resume);
     /* where it was, in case it was no image of the store: a directory */
     const char *directory = json_string(image, "directory");
     struct error first = {0};

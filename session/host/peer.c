@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "session/host/exec.h"
+#include "session/host/network.h"
 #include "session/host/record.h"
 #include "session/host/report.h"
 #include "session/host/saving.h"
@@ -121,8 +122,12 @@ static int request_start(struct peer *peer, const cJSON *request, struct error *
     struct host *host = peer->host;
     if (!peer->birth || host->state != HOST_WAITING)
         return error_set(err, EALREADY, "this session has been started");
+    cJSON *secrets = cJSON_GetObjectItemCaseSensitive(request, "secrets");
     int rc = session_config_parse(cJSON_GetObjectItemCaseSensitive(request, "session"),
                                   &host->config, err);
+    if (rc == 0)
+        rc = session_secrets_parse(secrets, &host->config.secrets, err);
+    session_secrets_wipe(secrets);
     if (rc < 0) {
         host_stop(host, err); /* a host without a session has nothing to wait for */
         return rc;
@@ -166,7 +171,7 @@ static void on_paused(void *context, const cJSON *result, const struct error *wh
     struct host *host = pausing->host;
     if (result != NULL) {
         host->paused = pausing->pause;
-        record_state(host, host->paused ? SESSION_PAUSED : SESSION_RUNNING);
+        record_state(host, network_state(host));
     }
     for (struct peer *peer = host->peers; peer != NULL; peer = peer->next)
         if (peer == pausing->peer)
@@ -222,6 +227,12 @@ static const struct request {
     {"exec", exec_request, true},
     {"signal", exec_signal, true},
     {"resize", exec_resize, true},
+    {"allow", network_request, true},
+    {"deny", network_request, true},
+    {"rules", network_request, true},
+    {"rules_rm", network_request, true},
+    {"requests", network_request, true},
+    {"answer", network_request, true},
 };
 
 static void peer_message(struct peer *peer, const struct frame *frame)
@@ -245,6 +256,9 @@ static void peer_message(struct peer *peer, const struct frame *frame)
         rc = error_set(&err, EAGAIN, "the VM is not running");
     else
         rc = request->handle(peer, message, &err);
+    if (request != NULL &&
+        (request->handle == request_start || request->handle == spare_request_claim))
+        explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length); /* it has secrets */
     if (rc <= 0)
         peer_reply(peer, id, NULL, rc < 0 ? &err : NULL);
     cJSON_Delete(message);

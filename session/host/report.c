@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "session/host/network.h"
 #include "session/host/record.h"
 #include "session/protocol/json.h"
 
@@ -51,7 +52,9 @@ int report_info(struct peer *peer, const cJSON *request, struct error *err)
     cJSON *reply = cJSON_CreateObject();
     cJSON_AddStringToObject(reply, "session", host->id);
     add_text(reply, "name", host->config.name);
-    cJSON_AddStringToObject(reply, "state", host->paused ? "paused" : report_state(host));
+    cJSON_AddStringToObject(reply, "state",
+                            host->state == HOST_RUNNING ? session_state_name(network_state(host))
+                                                        : report_state(host));
     add_text(reply, "image", host->image.name);
     add_text(reply, "image_build", host->image.id);
     add_text(reply, "arch", host->image.arch);
@@ -63,7 +66,7 @@ int report_info(struct peer *peer, const cJSON *request, struct error *err)
     cJSON_AddStringToObject(reply, "created", created);
     add_text(reply, "command", host->config.command);
     cJSON_AddNumberToObject(reply, "terminals", host->terminal_count);
-    cJSON_AddNumberToObject(reply, "pending", 0);
+    cJSON_AddNumberToObject(reply, "pending", network_pending(host));
     cJSON_AddArrayToObject(reply, "mounts");
     peer_reply(peer, (uint32_t)json_number(request, "id", 0), reply, NULL);
     return 1;

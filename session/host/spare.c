@@ -169,8 +169,12 @@ int spare_request_claim(struct peer *peer, const cJSON *request, struct error *e
     if (!host->spare_waits)
         return error_set(err, ESTALE, "this session is no spare any more");
     session_config_init(&config);
+    cJSON *secrets = cJSON_GetObjectItemCaseSensitive(request, "secrets");
     int rc =
         session_config_parse(cJSON_GetObjectItemCaseSensitive(request, "session"), &config, err);
+    if (rc == 0)
+        rc = session_secrets_parse(secrets, &config.secrets, err);
+    session_secrets_wipe(secrets);
     if (rc == 0)
         rc = spare_fits(host, &config, err);
     if (rc < 0) {

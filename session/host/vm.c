@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/network.h"
 #include "session/host/overlay.h"
 #include "session/host/record.h"
 #include "session/host/saving.h"
@@ -94,6 +95,8 @@ static void on_qemu_event(void *context, const char *name, const cJSON *data)
 static void on_qemu_restored(void *context)
 {
     struct vm *vm = context;
+    if (vm->snapshot != NULL)
+        network_reset(vm->host);
     qmp_run(qemu_qmp(vm->host->qemu), "cont", NULL, NULL, NULL);
 }
 
@@ -166,26 +169,36 @@ static int vm_record(struct host *host, struct error *err)
     return rc;
 }
 
-/* What the guest is told of its session. */
-static int vm_settings(const struct host *host, char **hostname, struct guest_settings *out)
+/* Opens the network, which knows a part of what the guest is told of its session. */
+static int vm_settings(struct host *host, int nic, struct strv *env, char **hostname,
+                       struct guest_settings *out, struct error *err)
 {
     bool resumed = vm_resumed(host) != NULL;
+    int rc = network_open(host, nic, err);
+    if (rc < 0)
+        return rc;
     *hostname = str_printf("vmdeck-%.4s", host->id);
+    if (*hostname == NULL || network_environment(host, env) < 0)
+        return error_set(err, ENOMEM, "out of memory");
     *out = (struct guest_settings){
         .hostname = host->config.name != NULL ? host->config.name
                     : resumed                 ? NULL
                                               : *hostname,
-        .env = &host->config.env,
+        .env = env,
+        .trust = network_trust(host),
+        .offline = host->config.no_net,
     };
-    return *hostname != NULL ? 0 : -ENOMEM;
+    return 0;
 }
 
 int vm_wake(struct host *host, struct error *err)
 {
     CLEAN_FREE char *hostname = NULL;
+    CLEAN_STRV struct strv env = {0};
     struct guest_settings settings;
-    if (vm_settings(host, &hostname, &settings) < 0)
-        return error_set(err, ENOMEM, "out of memory");
+    int rc = vm_settings(host, take_fd(&host->vm->nic), &env, &hostname, &settings, err);
+    if (rc < 0)
+        return rc;
     host->vm->up = false;
     qmp_run(qemu_qmp(host->qemu), "cont", NULL, NULL, NULL);
     uv_timer_start(&host->vm->retry, vm_retry, FORK_TIMEOUT_MS, 0);
@@ -204,15 +217,9 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
     static const struct qemu_events events = {on_qemu_ended, on_qemu_event, on_qemu_restored};
     static const struct guest_events guest_events = {on_guest_ready, on_guest_ended};
     struct host *host = vm->host;
-    bool resumed = vm_resumed(host) != NULL;
-    CLEAN_FREE char *hostname = str_printf("vmdeck-%.4s", host->id);
-    const struct guest_settings settings = {
-        .hostname = host->config.name != NULL ? host->config.name
-                    : resumed                 ? NULL
-                                              : hostname,
-        .env = &host->config.env,
-        .eager = machine->restore,
-    };
+    CLEAN_FREE char *hostname = NULL;
+    CLEAN_STRV struct strv env = {0};
+    struct guest_settings settings = {.bare = true};
     CLEAN_FREE char *disk = vm_file(vm, "disk");
     vm->own = vm->layers.count;
     memcpy(vm->top, "root", sizeof "root");
@@ -226,6 +233,11 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
     machine->disk[2] = below == vm->spec.rootfs ? NULL : vm->spec.rootfs;
     if (rc == 0)
         rc = qemu_start(&host->qemu, &host->loop, machine, state, &events, vm, err);
+    if (rc == 0 && host->spare)
+        vm->nic = qemu_take_nic(host->qemu); /* nobody's yet */
+    else if (rc == 0)
+        rc = vm_settings(host, qemu_take_nic(host->qemu), &env, &hostname, &settings, err);
+    settings.eager = machine->restore && !host->spare;
     if (rc == 0)
         rc = guest_open(&host->guest, &host->loop, qemu_take_port(host->qemu), &settings,
                         &guest_events, vm, err);
@@ -304,6 +316,7 @@ static void vm_retry(uv_timer_t *timer)
     vm->broken = (struct error){0};
     template_discard(vm->key);
     guest_close(host->guest);
+    network_close(host);
     qemu_close(host->qemu);
     host->guest = NULL;
     host->qemu = NULL;
@@ -446,7 +459,7 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
     struct vm *vm = calloc(1, sizeof *vm);
     if (vm == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    *vm = (struct vm){.host = host, .ready = ready, .ended = ended, .ram_fd = -1};
+    *vm = (struct vm){.host = host, .ready = ready, .ended = ended, .ram_fd = -1, .nic = -1};
     uv_timer_init(&host->loop, &vm->retry);
     vm->retry.data = vm;
     host->vm = vm;
@@ -475,6 +488,7 @@ static void vm_release(struct vm *vm)
         return; /* the worker's end, or the handle's, comes here again */
     if (vm->ram_fd != vm->template.ram_fd)
         cleanup_fd(&vm->ram_fd);
+    cleanup_fd(&vm->nic);
     template_close(&vm->template);
     snapfile_close(vm->snapshot);
     strv_free(&vm->layers);
@@ -497,6 +511,7 @@ void vm_clean(struct host *host)
 {
     guest_close(host->guest);
     host->guest = NULL;
+    network_free(host);
     qemu_close(host->qemu);
     host->qemu = NULL;
     if (host->vm != NULL) {

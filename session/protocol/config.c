@@ -15,27 +15,42 @@ static const struct field {
     const char *name;
     enum field_type type;
     size_t offset;
+    bool network;
 } fields[] = {
-    {"image", FIELD_TEXT, offsetof(struct session_config, image)},
-    {"name", FIELD_TEXT, offsetof(struct session_config, name)},
-    {"accel", FIELD_TEXT, offsetof(struct session_config, accel)},
-    {"adopt", FIELD_BOOL, offsetof(struct session_config, adopt)},
-    {"resume", FIELD_TEXT, offsetof(struct session_config, resume)},
-    {"command", FIELD_TEXT, offsetof(struct session_config, command)},
-    {"memory", FIELD_NUMBER, offsetof(struct session_config, memory)},
-    {"cpus", FIELD_NUMBER, offsetof(struct session_config, cpus)},
-    {"rootfs_size", FIELD_NUMBER, offsetof(struct session_config, rootfs_size)},
-    {"env", FIELD_LIST, offsetof(struct session_config, env)},
-    {"argv", FIELD_LIST, offsetof(struct session_config, argv)},
-    {"cwd", FIELD_TEXT, offsetof(struct session_config, cwd)},
-    {"rows", FIELD_NUMBER, offsetof(struct session_config, rows)},
-    {"columns", FIELD_NUMBER, offsetof(struct session_config, columns)},
-    {"scrollback", FIELD_NUMBER, offsetof(struct session_config, scrollback)},
-    {"terminal", FIELD_BOOL, offsetof(struct session_config, terminal)},
-    {"keep", FIELD_BOOL, offsetof(struct session_config, keep)},
-    {"spares", FIELD_NUMBER, offsetof(struct session_config, spares)},
-    {"cold", FIELD_BOOL, offsetof(struct session_config, cold)},
-    {"bound", FIELD_BOOL, offsetof(struct session_config, bound)},
+    {"image", FIELD_TEXT, offsetof(struct session_config, image), false},
+    {"name", FIELD_TEXT, offsetof(struct session_config, name), false},
+    {"accel", FIELD_TEXT, offsetof(struct session_config, accel), false},
+    {"adopt", FIELD_BOOL, offsetof(struct session_config, adopt), false},
+    {"resume", FIELD_TEXT, offsetof(struct session_config, resume), false},
+    {"command", FIELD_TEXT, offsetof(struct session_config, command), false},
+    {"memory", FIELD_NUMBER, offsetof(struct session_config, memory), false},
+    {"cpus", FIELD_NUMBER, offsetof(struct session_config, cpus), false},
+    {"rootfs_size", FIELD_NUMBER, offsetof(struct session_config, rootfs_size), false},
+    {"env", FIELD_LIST, offsetof(struct session_config, env), false},
+    {"argv", FIELD_LIST, offsetof(struct session_config, argv), false},
+    {"cwd", FIELD_TEXT, offsetof(struct session_config, cwd), false},
+    {"rows", FIELD_NUMBER, offsetof(struct session_config, rows), false},
+    {"columns", FIELD_NUMBER, offsetof(struct session_config, columns), false},
+    {"scrollback", FIELD_NUMBER, offsetof(struct session_config, scrollback), false},
+    {"terminal", FIELD_BOOL, offsetof(struct session_config, terminal), false},
+    {"keep", FIELD_BOOL, offsetof(struct session_config, keep), false},
+    {"spares", FIELD_NUMBER, offsetof(struct session_config, spares), false},
+    {"cold", FIELD_BOOL, offsetof(struct session_config, cold), false},
+    {"bound", FIELD_BOOL, offsetof(struct session_config, bound), false},
+    {"allow", FIELD_LIST, offsetof(struct session_config, allow), true},
+    {"deny", FIELD_LIST, offsetof(struct session_config, deny), true},
+    {"internal", FIELD_LIST, offsetof(struct session_config, internal), true},
+    {"tcp_map", FIELD_LIST, offsetof(struct session_config, tcp_map), true},
+    {"resolve", FIELD_LIST, offsetof(struct session_config, resolve), true},
+    {"dns", FIELD_TEXT, offsetof(struct session_config, dns), true},
+    {"dns_servers", FIELD_LIST, offsetof(struct session_config, dns_servers), true},
+    {"dns_single", FIELD_BOOL, offsetof(struct session_config, dns_single), true},
+    {"upstream_ca", FIELD_LIST, offsetof(struct session_config, upstream_ca), true},
+    {"policy", FIELD_TEXT, offsetof(struct session_config, policy), true},
+    {"ask", FIELD_BOOL, offsetof(struct session_config, ask), true},
+    {"ask_seconds", FIELD_NUMBER, offsetof(struct session_config, ask_seconds), true},
+    {"no_net", FIELD_BOOL, offsetof(struct session_config, no_net), true},
+    {"no_websockets", FIELD_BOOL, offsetof(struct session_config, no_websockets), true},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
@@ -63,13 +78,16 @@ void session_config_free(struct session_config *config)
         else if (fields[i].type == FIELD_LIST)
             strv_free(at);
     }
+    session_secrets_free(&config->secrets);
     *config = (struct session_config){0};
 }
 
-cJSON *session_config_json(const struct session_config *config)
+static cJSON *fields_json(const struct session_config *config, bool all)
 {
     cJSON *json = cJSON_CreateObject();
     for (size_t i = 0; i < FIELDS; i++) {
+        if (!all && !fields[i].network)
+            continue;
         const void *at = field_at(config, &fields[i]);
         const char *name = fields[i].name;
         switch (fields[i].type) {
@@ -89,6 +107,31 @@ cJSON *session_config_json(const struct session_config *config)
         }
     }
     return json;
+}
+
+cJSON *session_config_json(const struct session_config *config)
+{
+    return fields_json(config, true);
+}
+
+cJSON *session_config_network(const struct session_config *config)
+{
+    return fields_json(config, false);
+}
+
+static bool field_given(const struct field *field, const void *at)
+{
+    switch (field->type) {
+    case FIELD_TEXT:
+        return *(char *const *)at != NULL;
+    case FIELD_NUMBER:
+        return *(const uint64_t *)at != 0;
+    case FIELD_LIST:
+        return ((const struct strv *)at)->count > 0;
+    case FIELD_BOOL:
+        return *(const bool *)at;
+    }
+    return false;
 }
 
 static int field_parse(const struct field *field, const cJSON *item, void *at)
@@ -117,6 +160,37 @@ static int field_parse(const struct field *field, const cJSON *item, void *at)
     return -EINVAL;
 }
 
+static int config_check(const struct session_config *config, struct error *err)
+{
+    if (config->cpus < 1 || config->cpus > CONFIG_CPUS_MAX)
+        return error_set(err, EINVAL, "session configuration: 1 to %d CPUs", CONFIG_CPUS_MAX);
+    if (config->memory < CONFIG_MEMORY_MIN || config->memory > CONFIG_MEMORY_MAX)
+        return error_set(err, EINVAL, "session configuration: 128M to 4T of memory");
+    if (config->spares > CONFIG_SPARES_MAX)
+        return error_set(err, EINVAL, "session configuration: %d spares at most",
+                         CONFIG_SPARES_MAX);
+    if (config->ask_seconds > CONFIG_ASK_MAX)
+        return error_set(err, EINVAL, "session configuration: at most a day to answer");
+    if (config->policy != NULL && strlen(config->policy) > CONFIG_POLICY_MAX)
+        return error_set(err, EINVAL, "session configuration: a policy of more than %u KiB",
+                         CONFIG_POLICY_MAX / 1024);
+    return 0;
+}
+
+int session_config_default(const cJSON *json, struct session_config *config, struct error *err)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        void *at = field_at(config, &fields[i]);
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, fields[i].name);
+        if (!fields[i].network || item == NULL || field_given(&fields[i], at))
+            continue;
+        int rc = field_parse(&fields[i], item, at);
+        if (rc < 0)
+            return error_set(err, -rc, "bad value for '%s'", fields[i].name);
+    }
+    return config_check(config, err);
+}
+
 int session_config_parse(const cJSON *json, struct session_config *config, struct error *err)
 {
     const cJSON *item;
@@ -134,12 +208,5 @@ int session_config_parse(const cJSON *json, struct session_config *config, struc
         if (rc < 0)
             return error_set(err, -rc, "session configuration: bad value for '%s'", item->string);
     }
-    if (config->cpus < 1 || config->cpus > CONFIG_CPUS_MAX)
-        return error_set(err, EINVAL, "session configuration: 1 to %d CPUs", CONFIG_CPUS_MAX);
-    if (config->memory < CONFIG_MEMORY_MIN || config->memory > CONFIG_MEMORY_MAX)
-        return error_set(err, EINVAL, "session configuration: 128M to 4T of memory");
-    if (config->spares > CONFIG_SPARES_MAX)
-        return error_set(err, EINVAL, "session configuration: %d spares at most",
-                         CONFIG_SPARES_MAX);
-    return 0;
+    return config_check(config, err);
 }

@@ -12,12 +12,15 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "session/protocol/secrets.h"
 
 #define CONFIG_CPUS_MAX   64
 #define CONFIG_SPARES_MAX 16
 #define CONFIG_MEMORY_MIN (128ull << 20) /* less, and the kernel does not even start */
 #define CONFIG_MEMORY_MAX (1ull << 42)
 #define CONFIG_DISK_MAX   (1ull << 42)
+#define CONFIG_ASK_MAX    86400u       /* seconds */
+#define CONFIG_POLICY_MAX (64u * 1024) /* bytes of --policy */
 
 struct session_config {
     char *image;     /* selector; NULL: the default image */
@@ -38,6 +41,17 @@ struct session_config {
     uint64_t spares; /* how many of its kind are to wait for the next session */
     bool cold;       /* boot, whatever could be forked from */
     bool bound;      /* the session ends with the connection that started it */
+
+    /* The network. Patterns and addresses as on the command line; net/ says what they mean. */
+    struct strv allow, deny, internal;
+    struct strv tcp_map, resolve, dns_servers;
+    struct strv upstream_ca; /* absolute paths of PEM files */
+    char *policy;            /* JSON text of --policy; NULL: none */
+    char *dns;               /* synthetic, trusted, open; NULL: synthetic */
+    uint64_t ask_seconds;    /* 0: the standard */
+    bool ask, no_net, dns_single, no_websockets;
+    /* Not a field: never in session_config_json(), and so in no registry and no snapshot. */
+    struct session_secrets secrets;
 };
 
 /* 512 MiB, one CPU, a disk of 4 GiB. */
@@ -46,6 +60,12 @@ void session_config_free(struct session_config *config);
 #define CLEAN_SESSION_CONFIG __attribute__((cleanup(session_config_free)))
 
 cJSON *session_config_json(const struct session_config *config);
+
+/* Only the fields of the network, as a snapshot keeps them. */
+cJSON *session_config_network(const struct session_config *config);
+
+/* Those fields of the object that the configuration says nothing about itself. -EINVAL: which. */
+int session_config_default(const cJSON *json, struct session_config *config, struct error *err);
 
 /* Into an initialised config. -EINVAL names the member that is wrong or unknown. */
 int session_config_parse(const cJSON *json, struct session_config *config, struct error *err);

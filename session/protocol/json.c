@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session/protocol/control.h"
+#include "session/protocol/secrets.h"
 
 const char *json_string(const cJSON *object, const char *name)
 {
@@ -58,6 +59,9 @@ void json_send(struct conn *conn, cJSON *message)
     char *text = cJSON_PrintUnformatted(message);
     if (text != NULL)
         conn_send(conn, CONTROL_MESSAGE, 0, 0, text, (uint32_t)strlen(text));
+    session_secrets_wipe(cJSON_GetObjectItemCaseSensitive(message, "secrets"));
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
     cJSON_free(text);
     cJSON_Delete(message);
 }

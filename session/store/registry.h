@@ -19,9 +19,9 @@
 
 #define SESSION_ID_SIZE     9 /* 8 lower-case hex digits and NUL */
 #define SESSION_NAME_MAX    64
-#define SESSION_TEXT_MAX    4096  /* bytes of every other text */
-#define SESSION_CONFIG_MAX  65536 /* bytes */
-#define SESSIONS_ENDED_KEPT 200   /* older ended sessions are forgotten; their events are not */
+#define SESSION_TEXT_MAX    4096         /* bytes of every other text */
+#define SESSION_CONFIG_MAX  (256 * 1024) /* bytes */
+#define SESSIONS_ENDED_KEPT 200 /* older ended sessions are forgotten; their events are not */
 
 struct registry;
 

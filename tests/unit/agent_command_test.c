@@ -132,6 +132,8 @@ static void test_bad_settings(void **state)
         {"a b", EINVAL, WIRE_SET_HOSTNAME},
         {"-a", EINVAL, WIRE_SET_HOSTNAME},
         {"a\n", EINVAL, WIRE_SET_HOSTNAME},
+        {"", EINVAL, WIRE_SET_TRUST},
+        {"x", EINVAL, WIRE_SET_OFFLINE},
         {"", EPROTO, WIRE_SETTINGS},
         {"", EPROTO, 0},
     };

@@ -20,9 +20,9 @@ static const struct {
     const char *name; /* as lsmod shows it: '_' for '-' */
     bool boot;
 } wanted[] = {
-    {"virtio_pci", true},  {"virtio_mmio", true}, {"virtio_console", true},
-    {"virtio_blk", true},  {"virtio_rng", true},  {"ext4", true},
-    {"virtio_net", false}, {"fuse", false},       {"overlay", false},
+    {"virtio_pci", true}, {"virtio_mmio", true}, {"virtio_console", true},
+    {"virtio_blk", true}, {"virtio_rng", true},  {"ext4", true},
+    {"virtio_net", true}, {"fuse", false},       {"overlay", false},
 };
 
 int cpio_add(struct buf *out, const struct cpio_entry *entry)

@@ -1,0 +1,49 @@
+/*
+ * What the parts that run in the network's thread share. Whoever made it (net.c, or a test) fills
+ * in the objects, owns them, and frees them behind everything that uses them. One thread.
+ */
+#ifndef VMDECK_NET_CORE_H
+#define VMDECK_NET_CORE_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "net/dns_names.h"
+#include "net/policy.h"
+#include "net/question.h"
+#include "net/secrets.h"
+#include "net/tcp_map.h"
+#include "net/tls.h"
+#include "net/upstream.h"
+
+struct proxy;
+TAILQ_HEAD(proxy_list, proxy);
+
+struct core {
+    uv_loop_t *loop;
+    struct policy *policy;
+    struct secrets *secrets;
+    struct tls_context *tls;
+    struct dns_names *names; /* of synthetic answers */
+    struct tcp_map tcp_map;
+    struct pins *pins; /* --resolve */
+    struct upstreams *upstreams;
+    struct questions questions;
+    bool no_websockets;
+
+    /* A decision, for CLI.md's events; takes `fields` over. */
+    void (*event)(void *context, const char *type, cJSON *fields);
+    void *context;
+
+    struct proxy_list proxies; /* the one used last comes last */
+    uint32_t flows;            /* that there ever were: numbers them */
+    size_t tls_flows;          /* guests' TLS connections */
+    size_t held;               /* bytes of heads that are incomplete or wait for an answer */
+    uint64_t received, sent;   /* bytes of the guest's connections, from and to upstreams */
+};
+
+#endif
