@@ -121,6 +121,18 @@ static int mount_root(int uevents, const char **why)
     return 0;
 }
 
+/*
+ * The kernel writes the new size into the superblock at once and leaves the new group descriptors
+ * in the journal, but it checks them before it replays that: a disk that is copied or cut off now
+ * could not be mounted. Freezing writes out all there is in the journal.
+ */
+static int settle_root(int root)
+{
+    if (ioctl(root, (int)FIFREEZE, 0) != 0)
+        return -errno;
+    return ioctl(root, (int)FITHAW, 0) != 0 ? -errno : 0;
+}
+
 static int resize_root(int device, int root)
 {
     uint8_t super[SUPER_SIZE];
@@ -138,7 +150,7 @@ static int resize_root(int device, int root)
     uint64_t wanted = bytes >> (10 + log_block);
     if (wanted <= blocks)
         return 0;
-    return ioctl(root, EXT4_IOC_RESIZE_FS, &wanted) != 0 ? -errno : 0;
+    return ioctl(root, EXT4_IOC_RESIZE_FS, &wanted) != 0 ? -errno : settle_root(root);
 }
 
 static void grow_root(void)

@@ -42,7 +42,8 @@ struct guest {
     struct buf waiting;
     void (*quiet)(void *context, uint32_t code);
     void *quiet_context;
-    uint32_t next; /* where to look for a free id */
+    unsigned quiets; /* that are still to come; only the last one answers guest_quiesce() */
+    uint32_t next;   /* where to look for a free id */
     struct guest_command *commands[WIRE_STREAMS_MAX];
 };
 
@@ -227,7 +228,11 @@ static void on_exited(struct guest *guest, struct guest_command *command, const 
 static void on_quiet(struct guest *guest, struct guest_command *command, const struct frame *frame)
 {
     (void)command;
-    if (guest->quiet == NULL)
+    if (guest->quiets == 0) {
+        guest_violation(guest, "quiet although nobody asked");
+        return;
+    }
+    if (--guest->quiets > 0 || guest->quiet == NULL)
         return; /* it came too late */
     void (*quiet)(void *context, uint32_t code) = guest->quiet;
     guest->quiet = NULL;
@@ -456,6 +461,7 @@ void guest_quiesce(struct guest *guest, bool freeze, void (*quiet)(void *context
 {
     guest->quiet = quiet;
     guest->quiet_context = context;
+    guest->quiets++;
     guest_send(guest, WIRE_QUIESCE, freeze ? WIRE_FREEZE : 0, 0, NULL, 0);
     guest->held = true;
 }
@@ -475,6 +481,26 @@ void guest_resume(struct guest *guest)
     }
 }
 
+/* Takes back what the guest has not been told of: frames that wait until it goes on. */
+static void state_as_told(const struct guest *guest, struct guest_command_state *state)
+{
+    const uint8_t *data = buf_data(&guest->waiting);
+    size_t left = buf_len(&guest->waiting);
+    struct frame frame;
+    const char *why = "";
+    int64_t size;
+    while ((size = frame_parse(data, left, &wire_rules, &frame, &why)) > 0) {
+        data += size;
+        left -= (size_t)size;
+        if (frame.stream != state->stream)
+            continue;
+        if (frame.type == WIRE_DATA)
+            state->input_credit += frame.length;
+        else if (frame.type == WIRE_CREDIT)
+            state->output_credit[frame.flags & WIRE_CHANNEL] -= get_u32(frame.payload);
+    }
+}
+
 void guest_command_state(const struct guest_command *command, struct guest_command_state *out)
 {
     *out = (struct guest_command_state){.stream = command->stream,
@@ -483,6 +509,7 @@ void guest_command_state(const struct guest_command *command, struct guest_comma
         out->output_credit[i] = command->output_credit[i];
         out->ended[i] = command->ended[i];
     }
+    state_as_told(command->guest, out);
 }
 
 void guest_each_command(const struct guest *guest,
@@ -517,6 +544,8 @@ int guest_adopt(struct guest *guest, const struct guest_command_state *state,
         command->ended[i] = state->ended[i];
     }
     guest->commands[state->stream - 1] = command;
+    for (unsigned i = WIRE_STDOUT; i < WIRE_CHANNELS; i++) /* nobody here holds any of it */
+        guest_consumed(command, i, WIRE_WINDOW - command->output_credit[i]);
     *out = command;
     return 0;
 }

@@ -98,7 +98,10 @@ void guest_quiesce(struct guest *guest, bool freeze, void (*quiet)(void *context
                    void *context);
 void guest_resume(struct guest *guest);
 
-/* A command as it is while the guest stands still, for guest_adopt() on the restored VM. */
+/*
+ * A command as the guest knows it while it stands still, for guest_adopt() on the restored VM: what
+ * waits to be sent is not in it.
+ */
 struct guest_command_state {
     uint32_t stream;
     uint32_t input_credit, output_credit[WIRE_CHANNELS];
@@ -110,9 +113,10 @@ void guest_each_command(const struct guest *guest,
 void guest_command_state(const struct guest_command *command, struct guest_command_state *out);
 
 /*
- * Takes up a command of the VM that was saved: before the loop runs again after guest_open(). All
- * of them must be taken up (and those that nobody wants abandoned), or their ids would be given
- * twice. -EINVAL for a state that cannot be.
+ * Takes up a command of the VM that was saved: before the loop runs again after guest_open(). The
+ * guest is given what its outputs lack of a full window. All of them must be taken up (and those
+ * that nobody wants abandoned), or their ids would be given twice. -EINVAL for a state that cannot
+ * be.
  */
 int guest_adopt(struct guest *guest, const struct guest_command_state *state,
                 const struct guest_command_events *events, void *context,

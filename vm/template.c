@@ -149,6 +149,7 @@ struct row {
     char name[256];
     uint64_t size;
     struct timespec used;
+    bool left; /* by somebody who was killed making or removing it, unless it is held */
 };
 
 static uint64_t directory_size(const char *path)
@@ -208,7 +209,8 @@ void templates_trim(uint64_t limit)
         if (path == NULL || lock == NULL || strcmp(entry->d_name, ".") == 0 ||
             strcmp(entry->d_name, "..") == 0 || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
             continue;
-        if (stat(lock, &st) == 0) /* without one it is a left-over, and the oldest */
+        row->left = stat(lock, &st) < 0 || entry->d_name[0] == '.';
+        if (!row->left)
             row->used = st.st_mtim;
         memcpy(row->name, entry->d_name, strlen(entry->d_name) + 1);
         row->size = directory_size(path);
@@ -219,7 +221,7 @@ void templates_trim(uint64_t limit)
         closedir(dir);
     qsort(rows, count, sizeof *rows, by_use);
     for (size_t i = 0; i < count; i++)
-        if ((total > limit || rows[i].used.tv_sec == 0) && template_evict(rows[i].name)) {
+        if ((total > limit || rows[i].left) && template_evict(rows[i].name)) {
             log_debug(LOG_HOST, "removed the template %s", rows[i].name);
             total -= rows[i].size;
         }

@@ -45,11 +45,11 @@ void template_close(struct template *template); /* a zeroed one is fine */
 /*
  * Makes a template of a snapshot's memory and device state, unless it is there already: what a
  * resumed VM starts from. The disk of such a template is the snapshot itself. Blocks; for a worker
- * thread. -EBADMSG: a section is damaged.
+ * thread. *found: it was there. -EBADMSG: a section is damaged.
  */
 struct snapfile;
 int template_restore(const struct snapfile *file, const char *key, uint64_t memory,
-                     const volatile int *cancel, struct error *err);
+                     const volatile int *cancel, bool *found, struct error *err);
 
 /* A template that does not work: gone for whoever comes next; those who use it keep it. */
 void template_discard(const char *key);

@@ -21,7 +21,10 @@ int templates_lock(int *fd, struct error *err);
  */
 int template_entry(char **directory, int *hold, struct error *err);
 
-/* Removes the least recently used templates that nobody holds until `limit` bytes are left. */
+/*
+ * Removes what was left by who was killed, and the least recently used templates that nobody holds
+ * until `limit` bytes are left.
+ */
 void templates_trim(uint64_t limit);
 
 #endif

@@ -75,9 +75,9 @@ static int restore_into(const struct snapfile *file, const char *directory, uint
 }
 
 int template_restore(const struct snapfile *file, const char *key, uint64_t memory,
-                     const volatile int *cancel, struct error *err)
+                     const volatile int *cancel, bool *found, struct error *err)
 {
-    struct template found;
+    struct template template;
     CLEAN_FREE char *name = str_printf("%s.lock", key);
     CLEAN_FREE char *path = NULL, *final = NULL, *directory = NULL;
     int rc = name != NULL ? template_path(name, &path, err) : -ENOMEM;
@@ -89,8 +89,9 @@ int template_restore(const struct snapfile *file, const char *key, uint64_t memo
     CLEAN_FD int hold = -1;
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
         return error_system(err, errno, "cannot lock %s", path);
-    if (template_open(key, &found, NULL) == 0) {
-        template_close(&found);
+    *found = template_open(key, &template, NULL) == 0;
+    if (*found) {
+        template_close(&template);
         return 0;
     }
     rc = template_entry(&directory, &hold, err);

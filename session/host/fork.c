@@ -65,7 +65,7 @@ static cJSON *forking_config(const struct host *host, const char *path, const ch
     return session;
 }
 
-int fork_session(struct host *host, const char *path, const char *name,
+int fork_session(struct forking **out, struct host *host, const char *path, const char *name,
                  void (*done)(void *context, const char *session, const struct error *why),
                  void *context, struct error *err)
 {
@@ -83,6 +83,16 @@ int fork_session(struct host *host, const char *path, const char *name,
     }
     cJSON *request = cJSON_CreateObject();
     cJSON_AddItemToObject(request, "session", forking_config(host, path, name));
+    *out = forking;
     client_request(forking->client, "start", request, on_started, forking);
     return 0;
+}
+
+/* The new host ends with the connection that it was born with, as long as it does not run yet. */
+void fork_cancel(struct forking *forking)
+{
+    if (forking == NULL)
+        return;
+    client_close(forking->client);
+    free(forking);
 }

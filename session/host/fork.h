@@ -4,12 +4,18 @@
 
 #include "session/host/host.h"
 
+struct forking;
+
 /*
  * Starts a session from the snapshot at `path`, which becomes the new session's own. `name` may be
- * NULL. `done` gets its id when it takes commands, or NULL and the reason why not.
+ * NULL. `done` gets its id when it takes commands, or NULL and the reason why not; *out is gone
+ * then.
  */
-int fork_session(struct host *host, const char *path, const char *name,
+int fork_session(struct forking **out, struct host *host, const char *path, const char *name,
                  void (*done)(void *context, const char *session, const struct error *why),
                  void *context, struct error *err);
+
+/* The new session is given up; `done` does not come. NULL is fine. */
+void fork_cancel(struct forking *forking);
 
 #endif

@@ -156,7 +156,12 @@ void host_shutdown(struct host *host)
 static void host_open_terminal(struct host *host)
 {
     const struct session_config *config = &host->config;
-    if (vm_resumed(host) != NULL && config->argv.count == 0 && terminal_take_main(host) != NULL) {
+    struct terminal *main = NULL;
+    if (vm_resumed(host) != NULL && config->argv.count == 0)
+        main = terminal_take_main(host);
+    if (main != NULL) {
+        if (!host->revive && !config->adopt) /* who resumes gets the shell, not what was seen last */
+            main->used = ++host->terminal_uses;
         host_main_started(host, 0, NULL);
         return;
     }

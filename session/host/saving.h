@@ -29,6 +29,8 @@ struct saving {
     bool devices_left, memory_left; /* still to be saved while it is stopped */
     uint64_t stopped_at, stood_ns;  /* uv_hrtime() */
     struct snapfile_writer *writer;
+    struct forking *forking; /* the new session of SAVE_FORK is being started */
+    bool over;               /* answers of QEMU that still come are nobody's */
     struct memory_copy *memory;
     struct buf terminals;
     cJSON *manifest;

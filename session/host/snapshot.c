@@ -59,6 +59,9 @@ static void saving_end(struct saving *saving)
     struct host *host = saving->host;
     if (saving->state != NULL)
         unlink(saving->state);
+    fork_cancel(saving->forking);
+    saving->forking = NULL;
+    saving->over = true;
     host->saving = NULL;
     uv_close((uv_handle_t *)&saving->timeout, saving_freed);
     if (host->state == HOST_STOPPING && (host->qemu == NULL || qemu_pid(host->qemu) == 0))
@@ -87,6 +90,8 @@ static void saving_work(struct saving *saving, uv_work_cb run, uv_after_work_cb 
 /* True if a step may begin: nothing has failed, nobody has given up, the VM is there. */
 static bool saving_goes_on(struct saving *saving)
 {
+    if (saving->over)
+        return false;
     if (saving->error.code == 0 && saving->cancel)
         error_set(&saving->error, ECANCELED, "the snapshot was given up");
     if (saving->error.code == 0 && saving->host->state != HOST_RUNNING)
@@ -149,6 +154,7 @@ static void fork_done(void *context, const char *session, const struct error *wh
 {
     struct saving *saving = context;
     cJSON *reply;
+    saving->forking = NULL;
     if (session == NULL) {
         saving->error = *why;
         saving_fail(saving);
@@ -167,7 +173,8 @@ static void saving_complete(struct saving *saving)
     struct stat st;
     if (saving->purpose == SAVE_FORK) {
         struct error err = {0};
-        if (fork_session(host, saving->path, saving->name, fork_done, saving, &err) < 0) {
+        if (fork_session(&saving->forking, host, saving->path, saving->name, fork_done, saving,
+                         &err) < 0) {
             saving->error = err;
             saving_fail(saving);
         }
@@ -191,9 +198,15 @@ static void saving_complete(struct saving *saving)
 
 static void on_committed(void *context, const struct error *why)
 {
+    struct saving *saving = context;
+    if (saving->over)
+        return;
     if (why->code != 0)
         log_warn(LOG_HOST, "%s", why->message);
-    saving_complete(context);
+    if (saving->error.code != 0)
+        saving_fail(saving);
+    else
+        saving_complete(saving);
 }
 
 /* --- writing, while the VM runs again or waits for its end */
@@ -280,10 +293,10 @@ static void work_written(uv_work_t *work, int status)
     struct saving *saving = work->data;
     (void)status;
     saving->working = false;
-    if (saving->error.code != 0)
+    if (saving->keep_running && saving->host->state == HOST_RUNNING)
+        overlay_commit(saving->host->vm, on_committed, saving); /* whether it failed or not */
+    else if (saving->error.code != 0)
         saving_fail(saving);
-    else if (saving->keep_running && saving->host->state == HOST_RUNNING)
-        overlay_commit(saving->host->vm, on_committed, saving);
     else
         saving_complete(saving); /* a file that is there is not given up any more */
 }
@@ -522,6 +535,8 @@ void snapshot_remove_peer(struct peer *peer)
         return;
     saving->peer = NULL;
     saving->cancel = 1;
+    if (saving->forking != NULL) /* else the next step gives up */
+        saving_fail(saving);
 }
 
 void snapshot_cancel(struct host *host)

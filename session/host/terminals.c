@@ -395,6 +395,7 @@ void terminals_close(struct host *host)
         struct terminal *terminal = host->terminals;
         while (terminal->viewers != NULL)
             viewer_remove(terminal->viewers);
+        host->terminal_count -= terminal->command != NULL;
         host->terminals = terminal->next;
         terminal_close(terminal);
     }

@@ -37,6 +37,7 @@
 
 static void vm_retry(uv_timer_t *timer);
 static void vm_release(struct vm *vm);
+static int vm_launch_snapshot(struct vm *vm, struct error *err);
 
 static void vm_boot_instead(struct vm *vm, const struct error *why)
 {
@@ -49,6 +50,8 @@ static void on_guest_ready(void *context)
     struct vm *vm = context;
     vm->up = !vm->host->spare;
     uv_timer_stop(&vm->retry);
+    if (vm->forked && (vm->host->config.adopt || vm->host->revive))
+        template_discard(vm->key); /* nobody else will be resumed from a file of our own */
     vm->ready(vm->host);
 }
 
@@ -278,14 +281,42 @@ static int vm_fork(struct vm *vm, struct error *err)
     return rc;
 }
 
-/* What was resumed cannot be had in another way. */
+/* Everything as before the fork was tried. */
+static void vm_unfork(struct vm *vm)
+{
+    struct host *host = vm->host;
+    terminals_close(host);
+    guest_close(host->guest);
+    network_close(host);
+    qemu_close(host->qemu);
+    host->guest = NULL;
+    host->qemu = NULL;
+    strv_free(&vm->layers);
+    vm->ram_fd = -1; /* the template's */
+    template_close(&vm->template);
+    template_discard(vm->key);
+    vm->forked = false;
+    vm->broken = (struct error){0};
+}
+
+/* What was resumed can be had in one other way only: from its file, if it came from the cache. */
 static void vm_not_resumed(struct vm *vm)
 {
     struct error why = vm->broken;
     const char *made = snapshot_qemu(vm->snapshot), *is = "";
     if (vm->host->qemu != NULL)
         is = qmp_version(qemu_qmp(vm->host->qemu));
-    if (*is != '\0' && made != NULL && strcmp(made, is) != 0)
+    bool other = *is != '\0' && made != NULL && strcmp(made, is) != 0;
+    if (vm->cached && !other) {
+        log_warn(LOG_HOST, "the cached memory of %s does not work and is removed: %s",
+                 vm->host->config.resume,
+                 why.code != 0 ? why.message : "its guest does not answer");
+        vm_unfork(vm);
+        if (vm_launch_snapshot(vm, &why) < 0)
+            host_stop(vm->host, &why);
+        return;
+    }
+    if (other)
         error_set(&why, ENOTSUP,
                   "%s was made by QEMU %s and this is %s: its memory cannot be restored (--cold "
                   "boots from its disk)",
@@ -312,16 +343,7 @@ static void vm_retry(uv_timer_t *timer)
     }
     log_warn(LOG_HOST, "the template %s does not work and is removed: %s; booting", vm->key,
              vm->broken.code != 0 ? vm->broken.message : "its guest does not answer");
-    vm->forked = false;
-    vm->broken = (struct error){0};
-    template_discard(vm->key);
-    guest_close(host->guest);
-    network_close(host);
-    qemu_close(host->qemu);
-    host->guest = NULL;
-    host->qemu = NULL;
-    strv_free(&vm->layers);
-    template_close(&vm->template);
+    vm_unfork(vm);
     if (vm_boot(vm, &err) < 0)
         host_stop(host, &err);
 }
@@ -348,7 +370,7 @@ static void vm_read_snapshot(uv_work_t *work)
     int rc = snapfile_verify(vm->snapshot, &vm->cancel, &vm->broken);
     if (rc == 0 && vm_resumed(vm->host) != NULL)
         rc = template_restore(vm->snapshot, vm->key, vm->spec.machine.memory, &vm->cancel,
-                              &vm->broken);
+                              &vm->cached, &vm->broken);
     if (rc < 0)
         error_wrap(&vm->broken, "%s", vm->host->config.resume);
 }

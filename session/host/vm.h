@@ -35,6 +35,7 @@ struct vm {
     unsigned node;
     bool forked;         /* from a template */
     bool up;             /* the guest has been ready */
+    bool cached;         /* the snapshot's memory was in the cache, and may be damaged there */
     struct error broken; /* why the fork did not work */
     uv_timer_t retry;    /* boots instead, from no callback of what it frees */
     uv_work_t work;      /* a snapshot is being read */

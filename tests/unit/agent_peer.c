@@ -157,6 +157,10 @@ static void on_frame(struct peer *peer, const struct frame *frame)
         assert_int_equal(get_u32(frame->payload), WIRE_VERSION);
         assert_memory_equal(frame->payload + 4, peer->epoch, WIRE_EPOCH_SIZE);
         peer->greeted = true;
+        peer->hellos++;
+    } else if (frame->type == WIRE_QUIET) {
+        peer->answer = get_u32(frame->payload);
+        peer->quiets++;
     } else if (frame->type == WIRE_CONFIGURED) {
         peer->configured = true;
         peer->answer = get_u32(frame->payload);

@@ -36,6 +36,7 @@ struct peer {
     size_t slice;    /* bytes per write; 0: all */
     uint32_t answer; /* errno of the last CONFIGURED */
     bool configured, greeted;
+    unsigned hellos, quiets;
     uint8_t epoch[WIRE_EPOCH_SIZE];
     struct command commands[PEER_COMMANDS]; /* by id */
 };
