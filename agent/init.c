@@ -83,7 +83,7 @@ static const struct {
     {"hosts", CONFIGURE_HOSTS},
     {"hostname", CONFIGURE_HOSTNAME},
     {"machine-id", CONFIGURE_MACHINE_ID},
-    {"resolv.conf", CONFIGURE_FILES}, /* written here */
+    {"resolv.conf", CONFIGURE_FILES}, /* written once, see network.c */
 };
 
 /* devtmpfs, and the console on descriptors that the kernel could not give us. */

@@ -30,8 +30,9 @@ struct core {
     struct tls_context *tls;
     struct dns_names *names; /* of synthetic answers */
     struct tcp_map tcp_map;
-    struct pins *pins; /* --resolve */
-    struct upstreams *upstreams;
+    struct pins *pins;           /* --resolve */
+    struct upstreams *upstreams; /* NULL when it is being closed */
+    unsigned lookups;            /* that libuv's threads have */
     struct questions questions;
     bool no_websockets;
 

@@ -16,7 +16,7 @@ struct guest {
     size_t name_flows, name_queries;                       /* to port 53: over TCP, and over UDP */
     void (*ended)(void *context, const struct error *why); /* the link; it was closed already */
     void *context;
-    TAILQ_HEAD(, datagram_query) queries; /* over UDP, that wait */
+    TAILQ_HEAD(datagram_list, datagram_query) queries; /* over UDP, that wait */
 };
 
 /* Takes the descriptor over. */

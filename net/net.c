@@ -53,7 +53,7 @@ struct net {
     void *context;
     struct queue *up, *down;
     uv_thread_t id;
-    TAILQ_HEAD(, call) calls;
+    TAILQ_HEAD(call_list, call) calls;
     size_t call_count;
     struct strv placeholders;
     bool closed;

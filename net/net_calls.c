@@ -44,8 +44,8 @@ static cJSON *add_rules(struct net_thread *thread, const cJSON *arguments, enum 
 {
     struct policy *policy = thread->core.policy;
     const cJSON *patterns = cJSON_GetObjectItemCaseSensitive(arguments, "patterns");
-    uint32_t ids[PATTERNS_MAX];
-    bool fresh[PATTERNS_MAX]; /* not there before */
+    uint32_t ids[PATTERNS_MAX] = {0};
+    bool fresh[PATTERNS_MAX] = {false}; /* not there before */
     size_t count = 0;
     enum rule_source source = RULE_SESSION;
     if (scope_of(arguments, &source, err) < 0)
@@ -97,7 +97,7 @@ static int id_of(const cJSON *arguments, uint32_t *id, struct error *err)
 
 static cJSON *call_rules_rm(struct net_thread *thread, const cJSON *arguments, struct error *err)
 {
-    uint32_t id;
+    uint32_t id = 0;
     if (id_of(arguments, &id, err) < 0 || policy_remove(thread->core.policy, id, err) < 0)
         return NULL;
     proxy_rules_changed(&thread->core);
@@ -118,7 +118,7 @@ static cJSON *call_requests(struct net_thread *thread, const cJSON *arguments, s
 static cJSON *call_answer(struct net_thread *thread, const cJSON *arguments, struct error *err)
 {
     const cJSON *allow = cJSON_GetObjectItemCaseSensitive(arguments, "allow");
-    uint32_t id;
+    uint32_t id = 0;
     if (id_of(arguments, &id, err) < 0)
         return NULL;
     if (!cJSON_IsBool(allow)) {

@@ -159,11 +159,12 @@ void setup_close(struct net_thread *thread)
     struct core *core = &thread->core;
     guest_detach(&thread->guest);
     names_close(thread->names);
-    upstreams_free(core->upstreams);
+    struct upstreams *upstreams = core->upstreams;
+    core->upstreams = NULL;
+    upstreams_free(upstreams);
     if (core->questions.timer.data != NULL)
         questions_close(&core->questions);
     thread->names = NULL;
-    core->upstreams = NULL;
 }
 
 void setup_free(struct net_thread *thread)

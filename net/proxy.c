@@ -12,9 +12,8 @@
 #include "net/proxy_internal.h"
 #include "net/sniff.h"
 
-#define SNIFF_IDLE  30  /* seconds for a client to say its first bytes */
-#define HEAD_IDLE   300 /* … between requests */
-#define OPEN_IDLE   7200
+#define SNIFF_IDLE  30   /* seconds for a client to say its first bytes */
+#define OPEN_IDLE   7200 /* … while a request is on its way, or a tunnel open */
 #define LINGER_IDLE 20
 #define LINGER_MAX  (8u << 20) /* bytes that are thrown away so that an answer arrives */
 #define HELD_FAIR   1024       /* bytes of a head that are always welcome */
@@ -51,6 +50,8 @@ void proxy_abort(struct proxy *proxy)
 void proxy_linger(struct proxy *proxy)
 {
     proxy->state = PROXY_LINGER;
+    http_reader_free(&proxy->requests); /* nothing will be read as a request any more */
+    account(proxy);
     stream_shutdown(&proxy->stream);
     proxy->ops->set_idle(proxy->guest, LINGER_IDLE);
 }
@@ -101,7 +102,7 @@ static void start_tls(struct proxy *proxy, const struct sniff *sniffed)
     struct core *core = proxy->core;
     struct error err = {0};
     struct tls *tls;
-    strcpy(proxy->host, sniffed->server_name);
+    memcpy(proxy->host, sniffed->server_name, sizeof proxy->host);
     if (proxy->host[0] == '\0') {
         destination(proxy, proxy->host);
         struct address address;
@@ -152,7 +153,7 @@ static bool sniff_step(struct proxy *proxy)
         break;
     }
     if (!proxy->over)
-        proxy->ops->set_idle(proxy->guest, HEAD_IDLE);
+        proxy->ops->set_idle(proxy->guest, PROXY_HEAD_IDLE);
     return true;
 }
 
@@ -229,7 +230,7 @@ static void guest_failed(struct proxy *proxy)
 {
     if (proxy->tls && !proxy->stream.open && proxy->exchange == NULL &&
         proxy->stream.failed != ECONNRESET)
-        report_refused(proxy, POLICY_HTTPS, proxy->host, proxy->stream.error.message);
+        report_refused(proxy, POLICY_HTTPS, proxy->host, proxy->stream.why);
     if (proxy->exchange != NULL)
         report_exchange(proxy);
     (void)stream_flush(&proxy->stream);

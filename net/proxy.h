@@ -16,7 +16,7 @@
 #include "net/core.h"
 #include "net/stream.h"
 
-#define PROXY_TLS_MAX  384         /* TLS connections of guests; idle ones make room */
+#define PROXY_TLS_MAX  256         /* TLS connections of guests; idle ones make room */
 #define PROXY_HELD_MAX (16u << 20) /* bytes of all heads that are not complete or wait */
 
 struct proxy_guest {

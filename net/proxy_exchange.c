@@ -35,10 +35,12 @@ void exchange_free(struct proxy *proxy)
 static void next_request(struct proxy *proxy, bool goes_on)
 {
     exchange_free(proxy);
-    if (goes_on)
-        proxy->state = PROXY_HEAD;
-    else
+    if (!goes_on) {
         proxy_linger(proxy);
+        return;
+    }
+    proxy->state = PROXY_HEAD;
+    proxy->ops->set_idle(proxy->guest, PROXY_HEAD_IDLE);
 }
 
 void proxy_answer(struct proxy *proxy, int status, const char *text)
@@ -46,7 +48,7 @@ void proxy_answer(struct proxy *proxy, int status, const char *text)
     struct http_answer answer = {.status = status, .text = text};
     char host[HOST_SIZE] = "";
     if (proxy->tls)
-        strcpy(host, proxy->host);
+        memcpy(host, proxy->host, sizeof host);
     else
         address_print(&proxy->ends.address, host);
     report_refused(proxy, proxy->tls ? POLICY_HTTPS : POLICY_HTTP, host, text);
@@ -126,9 +128,8 @@ static void connect_failed(struct proxy *proxy)
     struct upstream *upstream = exchange->upstream;
     if (!upstream->refused) {
         int status = upstream->error.code == ETIMEDOUT ? 504 : 502;
-        char text[ERROR_MESSAGE_MAX];
-        strcpy(text, upstream->error.message);
-        upstream_broke(proxy, status, text);
+        struct error error = upstream->error; /* it goes with its connection */
+        upstream_broke(proxy, status, error.message);
         return;
     }
     exchange->verdict.rule = 0;
@@ -204,7 +205,7 @@ static void body_blocked(struct proxy *proxy)
     report_secrets(proxy, exchange->uses.blocked, "body", "blocked");
     exchange->verdict.action = POLICY_DENY;
     exchange->verdict.rule = 0;
-    strcpy(exchange->verdict.reason, text);
+    snprintf(exchange->verdict.reason, sizeof exchange->verdict.reason, "%s", text);
     if (exchange->answered)
         upstream_broke(proxy, 403, text);
     else

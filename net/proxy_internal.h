@@ -5,6 +5,8 @@
 #include "net/http.h"
 #include "net/proxy.h"
 
+#define PROXY_HEAD_IDLE 300 /* seconds between requests */
+
 enum proxy_state {
     PROXY_SNIFF,
     PROXY_HEAD,     /* between requests, or in the middle of a head */

@@ -58,7 +58,7 @@ void report_exchange(struct proxy *proxy)
     const struct policy_request *request = &exchange->request;
     bool allow = exchange->verdict.action == POLICY_ALLOW;
     cJSON *json = begin(proxy, request->protocol, exchange->host);
-    if (exchange->upstream != NULL && exchange->upstream->connected) {
+    if (exchange->upstream != NULL && exchange->upstream->addressed) {
         char address[ADDRESS_TEXT_MAX];
         address_print(&exchange->upstream->address, address);
         cJSON_AddStringToObject(json, "address", address);

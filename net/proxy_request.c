@@ -226,7 +226,7 @@ static bool exchange_new(struct proxy *proxy, struct http_head *head)
         return false;
     exchange->head = head;
     exchange->started = uv_now(proxy->core->loop);
-    strcpy(exchange->host, head->host);
+    memcpy(exchange->host, head->host, sizeof exchange->host);
     exchange->request = (struct policy_request){.protocol = protocol_of(head, proxy->tls),
                                                 .method = head->method,
                                                 .host = exchange->host,

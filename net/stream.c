@@ -5,17 +5,26 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "net/secret_memory.h"
 
 #define RECORD_MAX 16384
 
-static void fail(struct stream *stream, int code)
+static void fail(struct stream *stream, const struct error *err)
 {
-    if (stream->failed == 0)
-        stream->failed = code;
+    if (stream->failed == 0) {
+        stream->failed = err->code;
+        snprintf(stream->why, sizeof stream->why, "%.*s", (int)sizeof stream->why - 1,
+                 err->message);
+    }
     stream->ended = true;
+}
+
+static void fail_memory(struct stream *stream)
+{
+    fail(stream, &(struct error){.code = ENOMEM, .message = "out of memory"});
 }
 
 void stream_start_tls(struct stream *stream, struct tls *tls)
@@ -29,7 +38,7 @@ void stream_start_tls(struct stream *stream, struct tls *tls)
 void stream_received(struct stream *stream, const void *data, size_t size)
 {
     if (buf_append(stream->tls != NULL ? &stream->raw : &stream->in, data, size) < 0)
-        fail(stream, -error_set(&stream->error, ENOMEM, "out of memory"));
+        fail_memory(stream);
 }
 
 void stream_transport_ended(struct stream *stream)
@@ -56,21 +65,21 @@ size_t stream_fill(struct stream *stream)
 {
     if (stream->tls == NULL || stream->failed != 0)
         return buf_len(&stream->in);
-    bool fed = true;
+    struct error err = {0};
     while (!stream->ended && buf_len(&stream->in) < STREAM_IN_MAX) {
-        fed = feed(stream);
+        bool fed = feed(stream);
         uint8_t *room = buf_reserve(&stream->in, RECORD_MAX);
-        ssize_t size = -ENOMEM;
-        if (room == NULL)
-            error_set(&stream->error, ENOMEM, "out of memory");
-        else
-            size = tls_read(stream->tls, room, RECORD_MAX, &stream->error);
+        if (room == NULL) {
+            fail_memory(stream);
+            break;
+        }
+        ssize_t size = tls_read(stream->tls, room, RECORD_MAX, &err);
         if (size > 0)
             buf_added(&stream->in, (size_t)size);
         else if (size == 0)
             stream->ended = true;
         else if (size != -EAGAIN)
-            fail(stream, (int)-size);
+            fail(stream, &err);
         else if (!fed)
             break;
     }
@@ -111,13 +120,13 @@ static bool flush_plain(struct stream *stream)
 static bool flush_tls(struct stream *stream)
 {
     bool moved = false;
+    struct error err = {0};
     while (buf_len(&stream->out) > 0 && stream->failed == 0) {
-        ssize_t size =
-            tls_write(stream->tls, buf_data(&stream->out), buf_len(&stream->out), &stream->error);
+        ssize_t size = tls_write(stream->tls, buf_data(&stream->out), buf_len(&stream->out), &err);
         if (size == -EAGAIN)
             break;
         if (size < 0) {
-            fail(stream, (int)-size);
+            fail(stream, &err);
             break;
         }
         if (stream->sensitive)

@@ -16,8 +16,9 @@
 #include "net/tls.h"
 
 #define STREAM_OUT_MAX 65536 /* plaintext to be sent: stream_full() from here on */
-#define STREAM_IN_MAX  32768 /* plaintext decrypted and not used; without TLS the transport bounds \
-                              */
+#define STREAM_IN_MAX                                                           \
+    32768 /* plaintext decrypted and not used; without TLS the transport bounds \
+           */
 
 struct stream_ops {
     size_t (*write)(void *transport, const void *data, size_t size); /* how much was taken */
@@ -41,7 +42,7 @@ struct stream {
     bool shut_done;     /* … and the transport was told */
     bool sensitive;     /* secret values went through `out`: it is wiped when empty */
     int failed;         /* errno */
-    struct error error;
+    char why[160];      /* … in a line; there are many streams, and errors are large */
 };
 
 /* From here on there is TLS; what came and was not consumed is its ciphertext. */

@@ -212,6 +212,7 @@ int upstreams_new(struct core *core, struct upstreams **out, struct error *err)
     TAILQ_INIT(&all->used);
     TAILQ_INIT(&all->waiting);
     TAILQ_INIT(&all->pool);
+    TAILQ_INIT(&all->resolving);
     int rc = via_read(&all->via, err);
     if (rc < 0) {
         free(all);

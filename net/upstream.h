@@ -20,9 +20,9 @@
 #include "net/host.h"
 #include "net/stream.h"
 
-#define UPSTREAM_MAX        192 /* connections, those in the pool included; more have to wait */
-#define UPSTREAM_POOL_MAX   64
-#define UPSTREAM_POOL_HOST  16    /* of them for one host */
+#define UPSTREAM_MAX        128 /* connections, those in the pool included; more have to wait */
+#define UPSTREAM_POOL_MAX   32
+#define UPSTREAM_POOL_HOST  8     /* of them for one host */
 #define UPSTREAM_IDLE       30000 /* ms in the pool */
 #define UPSTREAM_IDLE_BODY  2000  /* ms until it is too old for a request that cannot be repeated */
 #define UPSTREAM_CONNECT_MS 15000 /* name, connect, TLS; each address gets a part of it */
@@ -54,8 +54,8 @@ struct upstream {
     bool via;             /* the request has to be written for an HTTP proxy */
     const char *via_auth; /* its Proxy-Authorization, or NULL */
     struct stream stream;
-    struct address address; /* connected to; of the proxy where there is one */
-    bool connected;         /* `address` is set */
+    struct address address; /* tried last; of the proxy where there is one */
+    bool addressed;         /* `address` is set */
 };
 
 typedef void upstream_changed(void *owner);

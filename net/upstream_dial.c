@@ -1,7 +1,8 @@
 /*
  * Addresses are tried one after the other, each with its share of the time that is left, so that a
- * dead one does not use it all up. libuv's resolver works in threads of its own; a lookup that
- * nobody waits for any more is cancelled, or frees itself when it is done.
+ * dead one does not use it all up. libuv's resolver works in threads that the whole process
+ * shares, so a guest may only use some of them. A lookup that nobody waits for any more is
+ * cancelled, or frees itself when it is done.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -13,11 +14,17 @@
 #include "net/pins.h"
 #include "net/upstream_internal.h"
 
+#define LOOKUPS_MAX 2 /* of libuv's four threads */
+
 static void try_next(struct connection *connection);
+static void look_up(struct connection *connection);
 
 void dial_stop(struct connection *connection)
 {
     uv_timer_stop(&connection->timer);
+    if (connection->lookup_waits)
+        TAILQ_REMOVE(&connection->all->resolving, connection, resolving);
+    connection->lookup_waits = false;
     if (connection->lookup == NULL)
         return;
     connection->lookup->connection = NULL;
@@ -102,8 +109,8 @@ static void shake(struct connection *connection)
         (void)stream_fill(stream);
     } while (stream_flush(stream) && stream->failed == 0 && !stream->open);
     if (stream->failed != 0) {
-        connection->public.error = stream->error;
-        error_wrap(&connection->public.error, "%s port %u", connection->host, connection->port);
+        error_set(&connection->public.error, stream->failed, "%s port %u: %s", connection->host,
+                  connection->port, stream->why);
         failed(connection);
     } else if (stream->open) {
         ready(connection);
@@ -216,32 +223,35 @@ static int connect_to(struct connection *connection, const struct address *addre
     return rc;
 }
 
+static bool may_connect(struct connection *connection, const struct address *address)
+{
+    struct upstream *public = &connection->public;
+    const char *why = "";
+    char text[ADDRESS_TEXT_MAX];
+    bool trusted = connection->mapped || connection->proxy != NULL;
+    public->refused =
+        !trusted && !policy_address_allowed(connection->all->core->policy, connection->host,
+                                            connection->port, address, &why);
+    if (!public->refused)
+        return true;
+    address_print(address, text);
+    return error_set(&public->error, EACCES,
+                     "%s is not a public address (%s), and %s is not allowed internally", text, why,
+                     connection->host) == 0;
+}
+
 /* Connects to the next address that may be connected to; fails when there is none left. */
 static void try_next(struct connection *connection)
 {
     struct upstream *public = &connection->public;
-    const struct core *core = connection->all->core;
-    const char *why = "";
     uint16_t port = connection->proxy != NULL ? connection->proxy->port : connection->port;
-    bool trusted = connection->mapped || connection->proxy != NULL;
     connection->phase = PHASE_CONNECTING;
     while (connection->next_address < connection->address_count) {
         const struct address *address = &connection->addresses[connection->next_address++];
-        if (!trusted && !policy_address_allowed(core->policy, connection->host, connection->port,
-                                                address, &why)) {
-            char text[ADDRESS_TEXT_MAX];
-            address_print(address, text);
-            if (!public->connected)
-            public->address = *address;
-            public->refused = true;
-            error_set(&public->error, EACCES,
-                      "%s is not a public address (%s), and %s is not allowed internally", text,
-                      why, connection->host);
-            continue;
-        }
         public->address = *address;
-        public->connected = true;
-        public->refused = false;
+        public->addressed = true;
+        if (!may_connect(connection, address))
+            continue;
         start_timer(connection, connection->address_count - connection->next_address + 1);
         int rc = connect_to(connection, address, port);
         if (rc == 0)
@@ -261,36 +271,59 @@ static void take_addresses(struct connection *connection, const struct addrinfo 
     }
 }
 
+static const char *name_to_resolve(const struct connection *connection)
+{
+    return connection->proxy != NULL ? connection->proxy->host : connection->host;
+}
+
+/* The next in line, now that a lookup is over. */
+static void next_lookup(const struct core *core)
+{
+    struct connection *next =
+        core->upstreams != NULL ? TAILQ_FIRST(&core->upstreams->resolving) : NULL;
+    if (next == NULL)
+        return;
+    TAILQ_REMOVE(&core->upstreams->resolving, next, resolving);
+    next->lookup_waits = false;
+    look_up(next);
+    if (next->public.state == UPSTREAM_FAILED)
+        connection_tell(next);
+}
+
 static void was_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
     struct lookup *lookup = request->data;
     struct connection *connection = lookup->connection;
+    struct core *core = lookup->core;
     free(lookup);
+    core->lookups--;
     if (connection != NULL) {
         connection->lookup = NULL;
         if (status == 0)
             take_addresses(connection, list);
-        const char *host = connection->proxy != NULL ? connection->proxy->host : connection->host;
-        error_set(&connection->public.error, EHOSTUNREACH, "cannot resolve %s: %s", host,
+        error_set(&connection->public.error, EHOSTUNREACH, "cannot resolve %s: %s",
+                  name_to_resolve(connection),
                   status < 0 ? uv_strerror(status) : "it has no address");
         try_next(connection);
         if (connection->public.state == UPSTREAM_FAILED)
             connection_tell(connection);
     }
     uv_freeaddrinfo(list);
+    next_lookup(core);
 }
 
-static void resolve(struct connection *connection, const char *host)
+static void look_up(struct connection *connection)
 {
     static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct core *core = connection->all->core;
+    const char *host = name_to_resolve(connection);
     struct lookup *lookup = calloc(1, sizeof *lookup);
     int rc = UV_ENOMEM;
-    connection->phase = PHASE_RESOLVING;
     if (lookup != NULL) {
         lookup->connection = connection;
+        lookup->core = core;
         lookup->request.data = lookup;
-        rc = uv_getaddrinfo(connection->all->core->loop, &lookup->request, was_resolved, host, NULL,
-                            &hints);
+        rc = uv_getaddrinfo(core->loop, &lookup->request, was_resolved, host, NULL, &hints);
     }
     if (rc < 0) {
         free(lookup);
@@ -299,7 +332,20 @@ static void resolve(struct connection *connection, const char *host)
         return;
     }
     connection->lookup = lookup;
+    core->lookups++;
+}
+
+static void resolve(struct connection *connection)
+{
+    struct upstreams *all = connection->all;
+    connection->phase = PHASE_RESOLVING;
     start_timer(connection, 1);
+    if (all->core->lookups < LOOKUPS_MAX) {
+        look_up(connection);
+        return;
+    }
+    connection->lookup_waits = true;
+    TAILQ_INSERT_TAIL(&all->resolving, connection, resolving);
 }
 
 void dial_begin(struct connection *connection)
@@ -311,11 +357,11 @@ void dial_begin(struct connection *connection)
     if (connection->address_count == 0 && !connection->mapped)
         connection->proxy =
             via_find(&all->via, connection->tls, connection->host, connection->port);
-    const char *host = connection->proxy != NULL ? connection->proxy->host : connection->host;
+    const char *host = name_to_resolve(connection);
     if (connection->address_count == 0 && address_parse(host, &connection->addresses[0]) == 0)
         connection->address_count = 1;
     if (connection->address_count > 0)
         try_next(connection);
     else
-        resolve(connection, host);
+        resolve(connection);
 }

@@ -36,6 +36,7 @@ struct socket {
 struct lookup {
     uv_getaddrinfo_t request;
     struct connection *connection; /* NULL: nobody waits for it any more */
+    struct core *core;
 };
 
 struct connection {
@@ -50,6 +51,8 @@ struct connection {
     const struct via_proxy *proxy;
     struct http_reader via_reader;
     struct lookup *lookup;
+    bool lookup_waits; /* in upstreams->resolving */
+    TAILQ_ENTRY(connection) resolving;
     struct address addresses[DIAL_ADDRESSES_MAX];
     size_t address_count, next_address;
     struct socket *socket;
@@ -64,6 +67,7 @@ struct upstreams {
     struct core *core;
     struct via via;
     struct connection_list used, waiting, pool; /* the pool's oldest comes first */
+    struct connection_list resolving;           /* wait for one of LOOKUPS_MAX, by `resolving` */
     size_t count;                               /* used and pooled */
     size_t pooled;
     char buffer[65536]; /* what a read brings, until it is copied */

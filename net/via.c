@@ -36,7 +36,7 @@ static int set_auth(struct via_proxy *proxy, const char *text, size_t size)
             plain[length++] = (unsigned char)text[i];
         }
     }
-    strcpy(proxy->auth, "Basic ");
+    memcpy(proxy->auth, "Basic ", 7);
     return mbedtls_base64_encode((unsigned char *)proxy->auth + 6, VIA_AUTH_MAX - 6, &written,
                                  plain, length) == 0
                ? 0

@@ -16,6 +16,9 @@
 #include "session/cli/verb.h"
 #include "session/host/host.h"
 #include "session/protocol/launch.h"
+#include "tui/tui.h"
+
+#define VERBS_SHOWN 63
 
 /* A descriptor we open must never become somebody's standard output. */
 static void main_standard_descriptors(void)
@@ -23,6 +26,13 @@ static void main_standard_descriptors(void)
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
             _exit(STATUS_FAILED);
+}
+
+static void main_log(void)
+{
+    CLEAN_FREE char *log = NULL;
+    if (path_xdg(PATH_STATE, "log", &log, NULL) == 0)
+        log_open(log, "cli");
 }
 
 static void main_help(void)
@@ -43,10 +53,33 @@ static const struct verb *main_find(const char *name)
     return NULL;
 }
 
+static bool main_has_option(const char *name, const char *option)
+{
+    const struct verb *verb = main_find(name);
+    for (size_t g = 0; verb != NULL && g < VERB_GROUPS && verb->groups[g] != NULL; g++)
+        for (const struct option *o = verb->groups[g]->options; o->name != NULL; o++)
+            if (strcmp(o->name, option) == 0)
+                return true;
+    return false;
+}
+
+/* The dashboard; without a terminal, what to do instead. */
 static int main_without_verb(void)
 {
-    fprintf(stderr, "vmdeck: the dashboard is not part of this version (try: vmdeck exec -- uname "
-                    "-a; vmdeck --help)\n");
+    struct tui_verb list[VERBS_SHOWN + 1] = {{NULL, NULL}};
+    const struct tui_program program = {list, main_has_option};
+    struct error err = {0};
+    for (size_t i = 0; verbs[i] != NULL && i < VERBS_SHOWN; i++)
+        list[i] = (struct tui_verb){verbs[i]->name, verbs[i]->summary};
+    main_log();
+    if (tui_main(&program, &err) == 0)
+        return 0;
+    if (err.code != ENOTTY) {
+        fprintf(stderr, "vmdeck: %s\n", err.message);
+        return STATUS_FAILED;
+    }
+    fprintf(stderr, "vmdeck: the dashboard needs a terminal (try: vmdeck exec -- uname -a; vmdeck "
+                    "--help)\n");
     return STATUS_USAGE;
 }
 
@@ -72,9 +105,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "vmdeck: %s: no such verb (see vmdeck --help)\n", name);
         return STATUS_USAGE;
     }
-    CLEAN_FREE char *log = NULL;
-    if (path_xdg(PATH_STATE, "log", &log, NULL) == 0)
-        log_open(log, "cli");
+    main_log();
     struct error err = {0};
     int status = verb->run(verb, argv + 2, &err);
     if (status < 0) {

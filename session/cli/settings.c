@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "session/cli/vmoptions.h"
+#include "session/cli/vmoptions_net.h"
 
 static int set_spares(void *target, const char *value, struct error *err)
 {
@@ -40,12 +41,15 @@ static int apply_line(struct session_config *config, const char *name, const cha
 {
     const struct option *option = find(vm_options.options, name);
     if (option == NULL)
+        option = find(network_options.options, name);
+    if (option == NULL)
         option = find(others, name);
     if (option == NULL && is_dashboards(name))
         return 0;
     if (option == NULL || strcmp(name, "name") == 0 || strcmp(name, "resume") == 0)
         return error_set(err, EINVAL, "there is no setting '%.40s'", name);
-    if (option->value != NULL)
+    bool optional = option->value != NULL && option->value[0] == '[';
+    if (option->value != NULL && (!optional || isdigit((unsigned char)value[0])))
         return option->set(config, value, err);
     if (strcmp(value, "on") == 0)
         return option->set(config, NULL, err);

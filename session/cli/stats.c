@@ -31,21 +31,25 @@ static int set_json(void *target, const char *value, struct error *err)
 static void stats_print(const struct session_record *record, const cJSON *reply)
 {
     char uptime[SHOW_SIZE], memory[SHOW_SIZE], resident[SHOW_SIZE], disk[SHOW_SIZE];
+    char received[SHOW_SIZE], sent[SHOW_SIZE];
     char name[NAME_WIDTH + 1];
     const cJSON *cpu = cJSON_GetObjectItemCaseSensitive(reply, "cpu");
     show_age((int64_t)json_number(reply, "uptime", 0) * 1000, uptime);
     show_size(json_number(reply, "memory_proportional", 0), memory);
     show_size(json_number(reply, "memory_resident", 0), resident);
     show_size(json_number(reply, "disk", 0), disk);
-    printf("%-8s  %-*s  %6s  %8.1fs  %7s  %8s  %7s\n", record->id, NAME_WIDTH,
+    show_size(json_number(reply, "network_received", 0), received);
+    show_size(json_number(reply, "network_sent", 0), sent);
+    printf("%-8s  %-*s  %6s  %8.1fs  %7s  %8s  %7s  %8s  %7s\n", record->id, NAME_WIDTH,
            *record->name != '\0' ? show_plain(record->name, NAME_WIDTH, name) : "-", uptime,
-           cJSON_IsNumber(cpu) ? cpu->valuedouble : 0, memory, resident, disk);
+           cJSON_IsNumber(cpu) ? cpu->valuedouble : 0, memory, resident, disk, received, sent);
 }
 
 static cJSON *stats_json(const struct session_record *record, const cJSON *reply)
 {
-    static const char *const numbers[] = {"uptime", "cpu", "memory_proportional", "memory_resident",
-                                          "disk"};
+    static const char *const numbers[] = {"uptime",          "cpu",  "memory_proportional",
+                                          "memory_resident", "disk", "network_received",
+                                          "network_sent"};
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "id", record->id);
     if (*record->name != '\0')
@@ -76,8 +80,8 @@ static int stats_show(const struct session_record *records, size_t count, bool w
         rc = -err->code;
     }
     if (rc == 0 && !json)
-        printf("%-8s  %-*s  %6s  %9s  %7s  %8s  %7s\n", "ID", NAME_WIDTH, "NAME", "UPTIME", "CPU",
-               "MEMORY", "RESIDENT", "DISK");
+        printf("%-8s  %-*s  %6s  %9s  %7s  %8s  %7s  %8s  %7s\n", "ID", NAME_WIDTH, "NAME",
+               "UPTIME", "CPU", "MEMORY", "RESIDENT", "DISK", "RECEIVED", "SENT");
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (asks[i].reply == NULL)
             continue;
@@ -133,7 +137,7 @@ static int stats_main(const struct verb *verb, char **args, struct error *err)
 const struct verb verb_stats = {
     .name = "stats",
     .usage = "[ID] [--json]",
-    .summary = "Show what sessions use: processor, memory, disk",
+    .summary = "Show what sessions use: processor, memory, disk, network",
     .groups = {&stats_group},
     .run = stats_main,
 };

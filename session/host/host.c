@@ -94,9 +94,8 @@ static void host_ended(struct host *host, const struct error *why)
 {
     if (host->state == HOST_ENDED || uv_is_active((uv_handle_t *)&host->finish))
         return;
-    if (host->state != HOST_STOPPING) {
-        if (why != NULL)
-            host->reason = *why;
+    if (host->state != HOST_STOPPING && why != NULL) {
+        host->reason = *why;
         host->show_console = true;
         if (host->state == HOST_STARTING)
             error_wrap(&host->reason, "the VM did not start");

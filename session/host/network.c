@@ -221,6 +221,31 @@ int network_request(struct peer *peer, const cJSON *request, struct error *err)
                        json_string(request, "request"), arguments, err);
 }
 
+static void on_stats(void *context, const cJSON *result, const struct error *why)
+{
+    static const char *const names[][2] = {
+        {"received", "network_received"}, {"sent", "network_sent"}, {"flows", "network_flows"}};
+    struct asked *asked = context;
+    (void)why;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        cJSON_AddNumberToObject(asked->reply, names[i][1],
+                                (double)json_number(result, names[i][0], 0));
+    asked_end(asked);
+}
+
+void network_stats(struct peer *peer, uint32_t id, cJSON *reply)
+{
+    struct host *host = peer->host;
+    bool there = host->network != NULL && host->network->net != NULL;
+    struct asked *asked = there ? calloc(1, sizeof *asked) : NULL;
+    if (asked == NULL) {
+        peer_reply(peer, id, reply, NULL);
+        return;
+    }
+    *asked = (struct asked){.host = host, .peer = peer, .id = id, .reply = reply};
+    net_call(host->network->net, "stats", cJSON_CreateObject(), on_stats, asked);
+}
+
 static void on_event(void *context, const char *type, cJSON *fields)
 {
     unsigned named = event_type_named(type);

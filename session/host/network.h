@@ -50,6 +50,9 @@ void network_save(const struct host *host, cJSON *session);
  */
 int network_resume(struct host *host, const cJSON *session, bool ours, struct error *err);
 
+/* Sends the reply (taken over) to "stats" with the network's figures. */
+void network_stats(struct peer *peer, uint32_t id, cJSON *reply);
+
 /* Requests "allow", "deny", "rules", "rules_rm", "requests", "answer": see vmdeck-protocol(7). */
 int network_request(struct peer *peer, const cJSON *request, struct error *err);
 

@@ -256,9 +256,9 @@ static void peer_message(struct peer *peer, const struct frame *frame)
         rc = error_set(&err, EAGAIN, "the VM is not running");
     else
         rc = request->handle(peer, message, &err);
-    if (request != NULL &&
-        (request->handle == request_start || request->handle == spare_request_claim))
-        explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length); /* it has secrets */
+    if (request != NULL && !request->running)
+        explicit_bzero((uint8_t *)(uintptr_t)frame->payload,
+                       frame->length); /* it may have secrets */
     if (rc <= 0)
         peer_reply(peer, id, NULL, rc < 0 ? &err : NULL);
     cJSON_Delete(message);

@@ -138,7 +138,7 @@ int report_stats(struct peer *peer, const cJSON *request, struct error *err)
     cJSON_AddNumberToObject(reply, "memory_proportional", (double)usage.proportional);
     cJSON_AddNumberToObject(reply, "memory_resident", (double)usage.resident);
     cJSON_AddNumberToObject(reply, "disk", (double)usage_disk(host));
-    peer_reply(peer, (uint32_t)json_number(request, "id", 0), reply, NULL);
+    network_stats(peer, (uint32_t)json_number(request, "id", 0), reply);
     return 1;
 }
 

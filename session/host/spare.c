@@ -206,6 +206,7 @@ static void spare_launch(const struct host *host)
     static const char *const personal[] = {"name", "command", "argv", "env", "cwd", "bound"};
     for (size_t i = 0; i < sizeof personal / sizeof personal[0]; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(session, personal[i]);
+    session_config_remove_network(session);
     cJSON_AddItemToObject(spare, "session", session);
     cJSON *const messages[] = {hello, spare};
     for (size_t i = 0; i < 2; i++) {

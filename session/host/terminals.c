@@ -374,6 +374,8 @@ void terminal_fit(struct terminal *terminal)
     int rows = 0, cols = 0, have_rows, have_cols;
     struct error err = {0};
     for (const struct viewer *viewer = terminal->viewers; viewer != NULL; viewer = viewer->next) {
+        if (viewer->preview)
+            continue;
         rows = rows == 0 || viewer->rows < rows ? viewer->rows : rows;
         cols = cols == 0 || viewer->columns < cols ? viewer->columns : cols;
     }
@@ -446,6 +448,7 @@ int terminal_request_list(struct peer *peer, const cJSON *request, struct error 
         cJSON_AddNumberToObject(object, "rows", rows);
         cJSON_AddNumberToObject(object, "columns", cols);
         cJSON_AddNumberToObject(object, "viewers", viewers);
+        cJSON_AddNumberToObject(object, "used", (double)t->used);
         cJSON_AddBoolToObject(object, "main", t->main);
         cJSON_AddItemToArray(array, object);
     }

@@ -34,7 +34,7 @@ static void viewer_paint(struct viewer *viewer, bool first)
     const struct repaint_options options = {
         .rows = viewer->rows,
         .cols = viewer->columns,
-        .history = first ? term_history(viewer->terminal->term) : 0,
+        .history = first && !viewer->preview ? term_history(viewer->terminal->term) : 0,
         .colors = (enum repaint_colors)viewer->colors,
         .strings = viewer->strings,
         .scroll = first,
@@ -202,11 +202,13 @@ int viewer_request_attach(struct peer *peer, const cJSON *request, struct error 
     viewer->terminal = terminal;
     viewer->peer = peer;
     viewer->stream = (uint32_t)stream;
-    viewer->read_only = json_bool(request, "read_only");
+    viewer->preview = json_bool(request, "preview");
+    viewer->read_only = viewer->preview || json_bool(request, "read_only");
     viewer->strings = json_bool(request, "strings");
     viewer->colors = colors > REPAINT_TRUECOLOR ? REPAINT_256 : (unsigned)colors;
     viewer->credit = CONTROL_WINDOW;
-    terminal->used = ++peer->host->terminal_uses;
+    if (!viewer->preview)
+        terminal->used = ++peer->host->terminal_uses;
     cJSON *reply = cJSON_CreateObject();
     cJSON_AddNumberToObject(reply, "terminal", terminal->id);
     peer_reply(peer, (uint32_t)json_number(request, "id", 0), reply, NULL);

@@ -172,40 +172,50 @@ static int vm_record(struct host *host, struct error *err)
     return rc;
 }
 
-/* Opens the network, which knows a part of what the guest is told of its session. */
-static int vm_settings(struct host *host, int nic, struct strv *env, char **hostname,
-                       struct guest_settings *out, struct error *err)
+/* What the guest is told of its session, and what that needs. A spare has no network yet. */
+struct told {
+    char *hostname;
+    struct strv env;
+    struct guest_settings settings;
+};
+
+static void told_free(struct told *told)
+{
+    free(told->hostname);
+    strv_free(&told->env);
+}
+#define CLEAN_TOLD __attribute__((cleanup(told_free)))
+
+static int vm_tell(struct host *host, struct told *out, struct error *err)
 {
     bool resumed = vm_resumed(host) != NULL;
-    int rc = network_open(host, nic, err);
+    int rc = host->spare ? 0 : network_open(host, qemu_take_nic(host->qemu), err);
     if (rc < 0)
         return rc;
-    *hostname = str_printf("vmdeck-%.4s", host->id);
-    if (*hostname == NULL || network_environment(host, env) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    *out = (struct guest_settings){
+    out->hostname = str_printf("vmdeck-%.4s", host->id);
+    out->settings = (struct guest_settings){
         .hostname = host->config.name != NULL ? host->config.name
                     : resumed                 ? NULL
-                                              : *hostname,
-        .env = env,
+                                              : out->hostname,
+        .env = &out->env,
         .trust = network_trust(host),
         .offline = host->config.no_net,
     };
+    if (out->hostname == NULL || network_environment(host, &out->env) < 0)
+        return error_set(err, ENOMEM, "out of memory");
     return 0;
 }
 
 int vm_wake(struct host *host, struct error *err)
 {
-    CLEAN_FREE char *hostname = NULL;
-    CLEAN_STRV struct strv env = {0};
-    struct guest_settings settings;
-    int rc = vm_settings(host, take_fd(&host->vm->nic), &env, &hostname, &settings, err);
+    CLEAN_TOLD struct told told = {0};
+    int rc = vm_tell(host, &told, err);
     if (rc < 0)
         return rc;
     host->vm->up = false;
     qmp_run(qemu_qmp(host->qemu), "cont", NULL, NULL, NULL);
     uv_timer_start(&host->vm->retry, vm_retry, FORK_TIMEOUT_MS, 0);
-    return guest_configure_again(host->guest, &settings, err);
+    return guest_configure_again(host->guest, &told.settings, err);
 }
 
 char *vm_file(struct vm *vm, const char *stem)
@@ -220,9 +230,7 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
     static const struct qemu_events events = {on_qemu_ended, on_qemu_event, on_qemu_restored};
     static const struct guest_events guest_events = {on_guest_ready, on_guest_ended};
     struct host *host = vm->host;
-    CLEAN_FREE char *hostname = NULL;
-    CLEAN_STRV struct strv env = {0};
-    struct guest_settings settings = {.bare = true};
+    CLEAN_TOLD struct told told = {0};
     CLEAN_FREE char *disk = vm_file(vm, "disk");
     vm->own = vm->layers.count;
     memcpy(vm->top, "root", sizeof "root");
@@ -236,13 +244,11 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
     machine->disk[2] = below == vm->spec.rootfs ? NULL : vm->spec.rootfs;
     if (rc == 0)
         rc = qemu_start(&host->qemu, &host->loop, machine, state, &events, vm, err);
-    if (rc == 0 && host->spare)
-        vm->nic = qemu_take_nic(host->qemu); /* nobody's yet */
-    else if (rc == 0)
-        rc = vm_settings(host, qemu_take_nic(host->qemu), &env, &hostname, &settings, err);
-    settings.eager = machine->restore && !host->spare;
     if (rc == 0)
-        rc = guest_open(&host->guest, &host->loop, qemu_take_port(host->qemu), &settings,
+        rc = vm_tell(host, &told, err);
+    told.settings.eager = machine->restore;
+    if (rc == 0)
+        rc = guest_open(&host->guest, &host->loop, qemu_take_port(host->qemu), &told.settings,
                         &guest_events, vm, err);
     return rc;
 }
@@ -481,7 +487,7 @@ int vm_start(struct host *host, void (*ready)(struct host *host),
     struct vm *vm = calloc(1, sizeof *vm);
     if (vm == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    *vm = (struct vm){.host = host, .ready = ready, .ended = ended, .ram_fd = -1, .nic = -1};
+    *vm = (struct vm){.host = host, .ready = ready, .ended = ended, .ram_fd = -1};
     uv_timer_init(&host->loop, &vm->retry);
     vm->retry.data = vm;
     host->vm = vm;
@@ -510,7 +516,6 @@ static void vm_release(struct vm *vm)
         return; /* the worker's end, or the handle's, comes here again */
     if (vm->ram_fd != vm->template.ram_fd)
         cleanup_fd(&vm->ram_fd);
-    cleanup_fd(&vm->nic);
     template_close(&vm->template);
     snapfile_close(vm->snapshot);
     strv_free(&vm->layers);

@@ -18,7 +18,6 @@ struct vm {
     struct template_spec spec;
     char shape[MACHINE_SHAPE_SIZE];
     char *binary, *initrd, *name, *ram;
-    int nic;    /* of a spare: the NIC's other end */
     int ram_fd; /* what the memory started as: the template's, or our own `ram` */
     char key[TEMPLATE_KEY_SIZE];
     struct template template;

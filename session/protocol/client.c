@@ -379,6 +379,7 @@ int client_attach(struct client *client, const struct client_attach *attach,
     cJSON_AddNumberToObject(request, "rows", attach->rows);
     cJSON_AddNumberToObject(request, "columns", attach->columns);
     cJSON_AddBoolToObject(request, "read_only", attach->read_only);
+    cJSON_AddBoolToObject(request, "preview", attach->preview);
     cJSON_AddNumberToObject(request, "colors", attach->colors);
     cJSON_AddBoolToObject(request, "strings", attach->strings);
     return client_stream(client, "attach", request, events, context, out, err);

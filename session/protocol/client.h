@@ -70,6 +70,7 @@ struct client_attach {
     unsigned terminal; /* 0: the one last used */
     uint16_t rows, columns;
     bool read_only;
+    bool preview;    /* no scrollback, and the terminal's size does not depend on it */
     unsigned colors; /* 0 none, 1 the 256 of xterm, 2 true colour */
     bool strings;    /* the terminal understands OSC */
 };

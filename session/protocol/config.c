@@ -119,6 +119,13 @@ cJSON *session_config_network(const struct session_config *config)
     return fields_json(config, false);
 }
 
+void session_config_remove_network(cJSON *json)
+{
+    for (size_t i = 0; i < FIELDS; i++)
+        if (fields[i].network)
+            cJSON_DeleteItemFromObjectCaseSensitive(json, fields[i].name);
+}
+
 static bool field_given(const struct field *field, const void *at)
 {
     switch (field->type) {

@@ -64,6 +64,9 @@ cJSON *session_config_json(const struct session_config *config);
 /* Only the fields of the network, as a snapshot keeps them. */
 cJSON *session_config_network(const struct session_config *config);
 
+/* Takes them out of a configuration's object. */
+void session_config_remove_network(cJSON *json);
+
 /* Those fields of the object that the configuration says nothing about itself. -EINVAL: which. */
 int session_config_default(const cJSON *json, struct session_config *config, struct error *err);
 

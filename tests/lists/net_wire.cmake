@@ -1,3 +1,6 @@
 if(TARGET session_cli)
   vmdeck_unit(cli_network session_cli)
 endif()
+if(COMMAND vmdeck_e2e)
+  vmdeck_e2e(net TIMEOUT 450)
+endif()

@@ -1,0 +1,128 @@
+/*
+ * What the dashboard's files share. State is here; drawing reads it, handlers change it and call
+ * dashboard_damage(). One thread, one loop.
+ */
+#ifndef VMDECK_TUI_DASHBOARD_H
+#define VMDECK_TUI_DASHBOARD_H
+
+#include <uv.h>
+
+#include "tui/binding.h"
+#include "tui/deck.h"
+#include "tui/edit.h"
+#include "tui/feed.h"
+#include "tui/fleet.h"
+#include "tui/form.h"
+#include "tui/link.h"
+#include "tui/outer.h"
+#include "tui/page.h"
+#include "tui/runner.h"
+#include "tui/screen.h"
+#include "tui/theme.h"
+#include "tui/tui.h"
+
+#define DASHBOARD_MIN_ROWS 10
+#define DASHBOARD_MIN_COLS 40
+#define DASHBOARD_MAX_ROWS 500 /* more stay blank */
+#define DASHBOARD_MAX_COLS 500
+#define DASHBOARD_SIGNALS  5
+#define NOTICE_MAX         512
+#define QUESTIONS_MAX      256 /* shown at once */
+
+enum view { VIEW_HOME, VIEW_PANES, VIEW_PAGE, VIEW_FORM, VIEWS };
+
+enum prompt { PROMPT_NONE, PROMPT_FILTER, PROMPT_COMMAND, PROMPT_SEARCH, PROMPT_CONFIRM };
+
+/* A request of a guest's that waits for an answer. */
+struct question {
+    char session[SESSION_ID_SIZE];
+    uint64_t id;
+    char host[256];
+};
+
+struct dashboard {
+    const struct tui_program *program;
+    uv_loop_t loop;
+    struct outer outer;
+    struct screen *screen;
+    struct canvas canvas;
+    struct watch *keyboard;
+    struct input input;
+    uv_timer_t frame, escape, sample, settle, hide;
+    uv_signal_t signals[DASHBOARD_SIGNALS];
+    uint64_t drawn_at; /* ms, uv_now() */
+    bool dirty, focused, mouse;
+    struct theme theme;
+    struct bindings bindings;
+    struct fleet fleet;
+    struct links *links;
+    struct deck deck;
+    struct pane preview;
+    struct rect preview_area; /* without rows: it is not shown */
+    long first;               /* of the fleet's rows on the screen */
+    int fleet_top;            /* the screen row of that one */
+    enum view view, before;   /* before a page */
+    enum prompt prompt;
+    struct edit edit;
+    enum action confirm; /* what a yes does */
+    struct page page;
+    struct question questions[QUESTIONS_MAX]; /* those of the page's lines */
+    size_t question_count;
+    unsigned pending; /* requests that wait, in all sessions */
+    unsigned asked;   /* which answers are of the question asked last */
+    struct feed feed;
+    struct form form;
+    struct runners runners;
+    char notice[NOTICE_MAX];
+    bool notice_error;
+    struct error error; /* why the loop ended */
+};
+
+/* Something looks different: draw soon, once. */
+void dashboard_damage(struct dashboard *d);
+
+/* One line for the user; `error` says that something failed. */
+void dashboard_say(struct dashboard *d, bool error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void dashboard_view(struct dashboard *d, enum view view);
+void dashboard_quit(struct dashboard *d);
+void dashboard_suspend(struct dashboard *d);
+void dashboard_theme(struct dashboard *d, const char *name); /* NULL: the next one */
+
+/* The area that views have: all but the status line. */
+struct rect dashboard_area(const struct dashboard *d);
+
+/* The selected session's preview follows the selection. */
+void dashboard_settle(struct dashboard *d);
+
+/* draw.c */
+void dashboard_draw(struct dashboard *d);
+
+/* home.c */
+void home_draw(struct dashboard *d);
+bool home_click(struct dashboard *d, const struct input_event *event);
+
+/* keys.c: what is typed */
+void dashboard_event(struct dashboard *d, const struct input_event *event);
+
+/* actions.c */
+void dashboard_act(struct dashboard *d, enum action action);
+void dashboard_confirmed(struct dashboard *d, enum action action);
+void dashboard_attach(struct dashboard *d, struct fleet_row *row, unsigned terminal,
+                      enum deck_place place);
+void dashboard_command(struct dashboard *d, const char *line);
+void dashboard_run(struct dashboard *d, const struct strv *argv, bool show);
+
+/* pages.c: what fills the page */
+void pages_help(struct dashboard *d);
+void pages_log(struct dashboard *d, bool net);
+void pages_review(struct dashboard *d);
+void pages_again(struct dashboard *d); /* what it shows has changed */
+/* `verb` is allow or deny; `scope` an option of that command, NULL: only this once. */
+void pages_answer(struct dashboard *d, const char *verb, const char *scope);
+
+/* settings.c: $XDG_CONFIG_HOME/vmdeck/dashboard.conf */
+void settings_read(struct dashboard *d);
+
+#endif

@@ -1,0 +1,111 @@
+/* What is where: one view, and the status line below it. */
+#include <string.h>
+
+#include "tui/dashboard.h"
+
+struct rect dashboard_area(const struct dashboard *d)
+{
+    return (struct rect){0, 0, d->canvas.rows - 1, d->canvas.cols};
+}
+
+/* "key meaning" for what is done most often, as many as fit. */
+static void draw_hints(struct dashboard *d, int row, unsigned where, const enum action *actions,
+                       size_t count)
+{
+    struct style key = d->theme.roles[ROLE_KEY], text = d->theme.roles[ROLE_STATUS];
+    int col = 1;
+    key.bg = text.bg;
+    if ((text.attrs & CELL_REVERSE) != 0)
+        key.attrs |= CELL_REVERSE;
+    for (size_t i = 0; i < count; i++) {
+        char name[KEY_NAME_MAX];
+        const char *label = "";
+        bindings_key(&d->bindings, where, actions[i], name);
+        for (size_t k = 0; k < action_row_count; k++)
+            if (action_rows[k].action == actions[i])
+                label = action_rows[k].name;
+        int need = canvas_width(name) + 1 + canvas_width(label) + 2;
+        if (name[0] == '\0' || col + need > d->canvas.cols)
+            continue;
+        col += canvas_text(&d->canvas, row, col, need, key, name) + 1;
+        col += canvas_text(&d->canvas, row, col, need, text, label) + 2;
+    }
+}
+
+static void draw_pane_line(struct dashboard *d, int row)
+{
+    const struct pane *pane = deck_focused(&d->deck);
+    struct style style = d->theme.roles[ROLE_STATUS];
+    size_t waiting = fleet_count(&d->fleet, FLEET_WAITING);
+    char leave_key[KEY_NAME_MAX];
+    int cols = d->canvas.cols, used = 1;
+    bindings_key(&d->bindings, WHERE_PANE, ACTION_LEAVE, leave_key);
+    if (waiting > 0) {
+        used += canvas_printf(&d->canvas, row, used, cols - used, d->theme.roles[ROLE_WAITING],
+                              " ? %zu waiting: %s a ", waiting, leave_key);
+        used++;
+    }
+    if (pane != NULL && pane->scrolling)
+        canvas_printf(&d->canvas, row, used, cols - used, style,
+                      "scrollback: / search  v select  y copy  Esc back to the guest");
+    else if (pane != NULL)
+        canvas_printf(&d->canvas, row, used, cols - used, style,
+                      "%s dashboard   %dx%d   everything else goes to the guest", leave_key,
+                      pane->cols, pane->rows);
+}
+
+static void draw_status(struct dashboard *d)
+{
+    static const char *const prompts[] = {[PROMPT_FILTER] = "/",
+                                          [PROMPT_COMMAND] = ":vmdeck ",
+                                          [PROMPT_SEARCH] = "search ",
+                                          [PROMPT_CONFIRM] = ""};
+    static const enum action home[] = {
+        ACTION_ATTACH,  ACTION_NEW,   ACTION_STOP,        ACTION_SNAPSHOT, ACTION_FORK,
+        ACTION_FILTER,  ACTION_PANES, ACTION_SPLIT_RIGHT, ACTION_COMMAND,  ACTION_HELP,
+        ACTION_WAITING, ACTION_LOG,   ACTION_QUIT};
+    static const enum action page[] = {ACTION_BACK,   ACTION_FILTER, ACTION_TOP,
+                                       ACTION_BOTTOM, ACTION_HELP,   ACTION_QUIT};
+    int row = d->canvas.rows - 1, cols = d->canvas.cols;
+    struct style style = d->theme.roles[d->notice_error ? ROLE_ERROR : ROLE_STATUS];
+    canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, d->theme.roles[ROLE_STATUS]);
+    if (d->prompt == PROMPT_CONFIRM) {
+        canvas_label(&d->canvas, row, 1, cols - 2, d->theme.roles[ROLE_ASK], d->notice);
+    } else if (d->prompt != PROMPT_NONE) {
+        int used =
+            canvas_text(&d->canvas, row, 0, cols, d->theme.roles[ROLE_INPUT], prompts[d->prompt]);
+        edit_draw(&d->edit, &d->canvas, row, used, cols - used, d->theme.roles[ROLE_INPUT], true);
+    } else if (d->notice[0] != '\0') {
+        canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, style);
+        canvas_label(&d->canvas, row, 1, cols - 2, style, d->notice);
+    } else if (d->view == VIEW_PANES) {
+        draw_pane_line(d, row);
+    } else if (d->view == VIEW_PAGE) {
+        draw_hints(d, row, WHERE_PAGE, page, sizeof page / sizeof page[0]);
+    } else {
+        draw_hints(d, row, WHERE_HOME, home, sizeof home / sizeof home[0]);
+    }
+}
+
+void dashboard_draw(struct dashboard *d)
+{
+    struct canvas *canvas = &d->canvas;
+    canvas->cursor_row = canvas->cursor_col = -1;
+    canvas->cursor_shape = 0;
+    canvas_fill(canvas, (struct rect){0, 0, canvas->rows, canvas->cols}, d->theme.roles[ROLE_TEXT]);
+    if (canvas->rows < DASHBOARD_MIN_ROWS || canvas->cols < DASHBOARD_MIN_COLS) {
+        canvas_printf(canvas, 0, 0, canvas->cols, d->theme.roles[ROLE_TEXT],
+                      "vmdeck needs %dx%d, this is %dx%d", DASHBOARD_MIN_COLS, DASHBOARD_MIN_ROWS,
+                      canvas->cols, canvas->rows);
+        return;
+    }
+    if (d->view == VIEW_PANES) {
+        deck_show(&d->deck, dashboard_area(d));
+        deck_draw(&d->deck, canvas, &d->theme);
+    } else if (d->view == VIEW_PAGE) {
+        page_draw(&d->page, canvas, dashboard_area(d), &d->theme);
+    } else {
+        home_draw(d);
+    }
+    draw_status(d);
+}

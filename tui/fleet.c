@@ -1,0 +1,261 @@
+/* See the header. A filter is words; a row is shown if each is in its name, image, state, … */
+#include "tui/fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const char *const fleet_sort_names[FLEET_SORTS] = {"age", "name", "state", "cpu", "memory"};
+
+const char *fleet_state_name(enum fleet_state state)
+{
+    static const char *const names[FLEET_STATES] = {"waiting",  "failed", "starting",  "running",
+                                                    "stopping", "paused", "suspended", "ended"};
+    return names[state];
+}
+
+static void copy(char out[FLEET_TEXT + 1], const char *text)
+{
+    snprintf(out, FLEET_TEXT + 1, "%s", text);
+}
+
+static enum fleet_state state_of(const struct session_record *record)
+{
+    static const enum fleet_state states[SESSION_STATES] = {
+        [SESSION_STARTING] = FLEET_STARTING,   [SESSION_RUNNING] = FLEET_RUNNING,
+        [SESSION_WAITING] = FLEET_WAITING,     [SESSION_PAUSED] = FLEET_PAUSED,
+        [SESSION_SUSPENDED] = FLEET_SUSPENDED, [SESSION_STOPPED] = FLEET_ENDED,
+        [SESSION_DEAD] = FLEET_FAILED};
+    return states[record->state];
+}
+
+struct fleet_row *fleet_find(const struct fleet *fleet, const char *id)
+{
+    for (size_t i = 0; i < fleet->count; i++)
+        if (strcmp(fleet->rows[i]->id, id) == 0)
+            return fleet->rows[i];
+    return NULL;
+}
+
+static struct fleet_row *fleet_add(struct fleet *fleet, const char *id)
+{
+    struct fleet_row *row = calloc(1, sizeof *row);
+    void *rows = realloc(fleet->rows, (fleet->count + 1) * sizeof(void *));
+    if (rows != NULL)
+        fleet->rows = rows;
+    void *shown = realloc(fleet->shown, (fleet->count + 1) * sizeof(void *));
+    if (shown != NULL)
+        fleet->shown = shown;
+    if (row == NULL || rows == NULL || shown == NULL) {
+        free(row);
+        return NULL;
+    }
+    snprintf(row->id, sizeof row->id, "%s", id);
+    row->cpu_seconds = -1;
+    fleet->rows[fleet->count++] = row;
+    return row;
+}
+
+struct fleet_row *fleet_put(struct fleet *fleet, const struct session_record *record)
+{
+    struct fleet_row *row = fleet_find(fleet, record->id);
+    bool fresh = row == NULL;
+    if (fresh)
+        row = fleet_add(fleet, record->id);
+    if (row == NULL)
+        return NULL;
+    const char *slash = strrchr(record->image, '/');
+    snprintf(row->name, sizeof row->name, "%s", record->name);
+    copy(row->image, slash != NULL ? slash + 1 : record->image);
+    copy(row->command, record->command);
+    copy(row->reason, record->ended_reason);
+    row->created = record->created;
+    row->ended = record->ended;
+    row->memory_max = (uint64_t)record->memory;
+    row->cpus = (uint64_t)record->cpus;
+    row->seen = true;
+    /* a host that answers knows better than the registry */
+    if (fresh || row->link == NULL || record->ended != 0)
+        row->state = state_of(record);
+    return row;
+}
+
+void fleet_remove(struct fleet *fleet, struct fleet_row *row)
+{
+    for (size_t i = 0; i < fleet->count; i++)
+        if (fleet->rows[i] == row) {
+            memmove(&fleet->rows[i], &fleet->rows[i + 1], (fleet->count - i - 1) * sizeof(void *));
+            fleet->count--;
+            break;
+        }
+    for (size_t i = 0; i < fleet->shown_count; i++)
+        if (fleet->shown[i] == row) { /* its neighbour is selected instead */
+            if (strcmp(fleet->selected, row->id) == 0 && fleet->shown_count > 1) {
+                const struct fleet_row *next =
+                    fleet->shown[i + 1 < fleet->shown_count ? i + 1 : i - 1];
+                memcpy(fleet->selected, next->id, sizeof fleet->selected);
+            }
+            memmove(&fleet->shown[i], &fleet->shown[i + 1],
+                    (fleet->shown_count - i - 1) * sizeof(void *));
+            fleet->shown_count--;
+            break;
+        }
+    free(row);
+}
+
+void fleet_free(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->count; i++)
+        free(fleet->rows[i]);
+    free(fleet->rows);
+    free(fleet->shown);
+    *fleet = (struct fleet){0};
+}
+
+static bool matches(const struct fleet_row *row, const char *filter)
+{
+    const char *const texts[] = {
+        row->name, row->id, row->image, row->command, fleet_state_name(row->state), row->title};
+    char words[FLEET_TEXT + 1], *save = NULL;
+    snprintf(words, sizeof words, "%s", filter);
+    for (char *word = strtok_r(words, " ", &save); word != NULL;
+         word = strtok_r(NULL, " ", &save)) {
+        bool wanted = word[0] != '!' || word[1] == '\0', found = false;
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+            found = found || strcasestr(texts[i], wanted ? word : word + 1) != NULL;
+        if (found != wanted)
+            return false;
+    }
+    return true;
+}
+
+static int by_number(double a, double b)
+{
+    return (a < b) - (a > b);
+}
+
+static double load(const struct fleet_row *row)
+{
+    return row->sample_count > 0 ? row->samples[FLEET_SAMPLES - 1] : -1;
+}
+
+static int by_age(const struct fleet_row *a, const struct fleet_row *b)
+{
+    int order = (a->ended != 0) - (b->ended != 0); /* what lives comes first */
+    if (order == 0)
+        order = (a->created > b->created) - (a->created < b->created);
+    return order != 0 ? order : strcmp(a->id, b->id);
+}
+
+static int compare(const void *left, const void *right, void *context)
+{
+    const struct fleet_row *a = *(struct fleet_row *const *)left;
+    const struct fleet_row *b = *(struct fleet_row *const *)right;
+    int order = 0;
+    switch (*(const enum fleet_sort *)context) {
+    case SORT_NAME:
+        order = strcasecmp(fleet_word(a), fleet_word(b));
+        break;
+    case SORT_STATE:
+        order = (int)a->state - (int)b->state;
+        break;
+    case SORT_CPU:
+        order = by_number(load(a), load(b));
+        break;
+    case SORT_MEMORY:
+        order = by_number((double)a->memory, (double)b->memory);
+        break;
+    default:
+        break;
+    }
+    return order != 0 ? order : by_age(a, b);
+}
+
+void fleet_arrange(struct fleet *fleet)
+{
+    size_t before = fleet_position(fleet);
+    fleet->shown_count = 0;
+    for (size_t i = 0; i < fleet->count; i++)
+        if (matches(fleet->rows[i], fleet->filter))
+            fleet->shown[fleet->shown_count++] = fleet->rows[i];
+    if (fleet->shown_count > 0) {
+        qsort_r(fleet->shown, fleet->shown_count, sizeof(void *), compare, &fleet->sort);
+        if (fleet_selected(fleet) == NULL) {
+            size_t at = before < fleet->shown_count ? before : fleet->shown_count - 1;
+            memcpy(fleet->selected, fleet->shown[at]->id, sizeof fleet->selected);
+        }
+    }
+}
+
+struct fleet_row *fleet_selected(const struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->shown_count; i++)
+        if (strcmp(fleet->shown[i]->id, fleet->selected) == 0)
+            return fleet->shown[i];
+    return NULL;
+}
+
+size_t fleet_position(const struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->shown_count; i++)
+        if (strcmp(fleet->shown[i]->id, fleet->selected) == 0)
+            return i;
+    return 0;
+}
+
+void fleet_move(struct fleet *fleet, long by)
+{
+    long at = (long)fleet_position(fleet) + by;
+    if (fleet->shown_count == 0)
+        return;
+    if (at >= (long)fleet->shown_count)
+        at = (long)fleet->shown_count - 1;
+    memcpy(fleet->selected, fleet->shown[at < 0 ? 0 : at]->id, sizeof fleet->selected);
+}
+
+size_t fleet_targets(const struct fleet *fleet, struct fleet_row **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fleet->shown_count; i++)
+        if (fleet->shown[i]->marked) {
+            if (out != NULL)
+                out[count] = fleet->shown[i];
+            count++;
+        }
+    struct fleet_row *selected = fleet_selected(fleet);
+    if (count == 0 && selected != NULL) {
+        if (out != NULL)
+            out[0] = selected;
+        count = 1;
+    }
+    return count;
+}
+
+void fleet_sample(struct fleet_row *row, double cpu_seconds, uint64_t now)
+{
+    if (row->cpu_seconds >= 0 && now > row->sampled_at) {
+        double seconds = (double)(now - row->sampled_at) / 1e9;
+        double share =
+            (cpu_seconds - row->cpu_seconds) / seconds / (double)(row->cpus > 0 ? row->cpus : 1);
+        memmove(row->samples, row->samples + 1, sizeof row->samples - sizeof row->samples[0]);
+        row->samples[FLEET_SAMPLES - 1] = share < 0 ? 0 : share > 1 ? 1 : share;
+        if (row->sample_count < FLEET_SAMPLES)
+            row->sample_count++;
+    }
+    row->cpu_seconds = cpu_seconds;
+    row->sampled_at = now;
+}
+
+size_t fleet_count(const struct fleet *fleet, enum fleet_state state)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fleet->count; i++)
+        count += fleet->rows[i]->state == state;
+    return count;
+}
+
+const char *fleet_word(const struct fleet_row *row)
+{
+    return row->name[0] != '\0' ? row->name : row->id;
+}

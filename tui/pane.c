@@ -1,0 +1,284 @@
+/*
+ * Output goes through the engine as it comes, so credit returns at once; what is drawn is decided
+ * by the frame timer. A host that is not kept up with drops frames by itself (vmdeck-protocol(7)).
+ *
+ * The stream outlives the pane's interest in it: after `detach` the host still sends what gives a
+ * terminal back, which nobody wants, and then says that it is over.
+ */
+#include "tui/pane.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/protocol/control.h"
+
+struct stream {
+    struct pane *pane; /* NULL: let go */
+    struct client_command *command;
+};
+
+static void pane_say(struct pane *pane, const char *why)
+{
+    snprintf(pane->why, sizeof pane->why, "%.*s", FLEET_TEXT, why);
+}
+
+static void stream_over(struct stream *stream, const char *why)
+{
+    struct pane *pane = stream->pane;
+    free(stream);
+    if (pane == NULL)
+        return;
+    pane->stream = NULL;
+    pane->ended = true;
+    pane_say(pane, why);
+    pane->events->ended(pane->context, pane);
+}
+
+static void on_started(void *context, uint32_t pid)
+{
+    (void)context;
+    (void)pid;
+}
+
+static void on_failed(void *context, const struct error *why, int status)
+{
+    (void)status;
+    stream_over(context, why->message);
+}
+
+static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
+                      bool last)
+{
+    struct stream *stream = context;
+    struct pane *pane = stream->pane;
+    (void)last;
+    client_consumed(stream->command, channel, size);
+    if (pane == NULL)
+        return;
+    long before = (long)term_history(pane->term);
+    uint64_t evicted = term_evicted(pane->term);
+    term_write(pane->term, data, size);
+    buf_consume(term_replies(pane->term), buf_len(term_replies(pane->term))); /* the host answers */
+    long came =
+        (long)term_history(pane->term) - before + (long)(term_evicted(pane->term) - evicted);
+    if (pane->scrolling && came > 0) { /* what is looked at stays where it is */
+        pane->offset += came;
+        pane->cursor -= came;
+        pane->anchor -= came;
+        pane_move(pane, 0);
+    }
+}
+
+static void on_accepted(void *context, uint32_t bytes)
+{
+    (void)context;
+    (void)bytes;
+}
+
+static void on_exited(void *context, uint32_t code, uint32_t signal)
+{
+    char why[64];
+    snprintf(why, sizeof why, signal != 0 ? "ended by signal %u" : "ended with status %u",
+             signal != 0 ? signal : code);
+    stream_over(context, why);
+}
+
+static void on_detached(void *context)
+{
+    stream_over(context, "detached");
+}
+
+static void on_damage(void *context, int first, int last)
+{
+    struct pane *pane = context;
+    (void)first;
+    (void)last;
+    pane->events->damage(pane->context, pane);
+}
+
+static void on_title(void *context, const char *title)
+{
+    struct pane *pane = context;
+    (void)title;
+    pane->events->damage(pane->context, pane);
+}
+
+static void on_bell(void *context)
+{
+    struct pane *pane = context;
+    pane->events->bell(pane->context, pane);
+}
+
+void pane_attach(struct pane *pane, struct client *client, int rows, int cols)
+{
+    static const struct client_command_events stream_events = {on_started,  on_failed, on_output,
+                                                               on_accepted, on_exited, on_detached};
+    static const struct term_events term_events = {
+        .damage = on_damage, .title = on_title, .bell = on_bell};
+    struct error err = {0};
+    pane_detach(pane);
+    pane->ended = false;
+    pane->scrolling = pane->selecting = false;
+    pane->offset = 0;
+    pane->rows = rows;
+    pane->cols = cols;
+    term_free(pane->term);
+    pane->term = NULL;
+    const struct term_options options = {.rows = rows,
+                                         .cols = cols,
+                                         .history = pane->preview ? 0 : TERM_HISTORY,
+                                         .events = &term_events,
+                                         .context = pane};
+    const struct client_attach attach = {.terminal = pane->terminal,
+                                         .rows = (uint16_t)rows,
+                                         .columns = (uint16_t)cols,
+                                         .read_only = pane->preview,
+                                         .preview = pane->preview,
+                                         .colors = 2,
+                                         .strings = true};
+    struct stream *stream = calloc(1, sizeof *stream);
+    int rc = stream != NULL ? term_new(&pane->term, &options, &err) : -ENOMEM;
+    if (rc == 0)
+        rc = client_attach(client, &attach, &stream_events, stream, &stream->command, &err);
+    if (rc < 0) {
+        free(stream);
+        pane->ended = true;
+        pane_say(pane, err.code != 0 ? err.message : "out of memory");
+        return;
+    }
+    stream->pane = pane;
+    pane->stream = stream;
+}
+
+void pane_detach(struct pane *pane)
+{
+    if (pane->stream == NULL)
+        return;
+    pane->stream->pane = NULL;
+    client_detach(pane->stream->command);
+    pane->stream = NULL;
+}
+
+void pane_free(struct pane *pane)
+{
+    pane_detach(pane);
+    term_free(pane->term);
+    pane->term = NULL;
+}
+
+void pane_resize(struct pane *pane, int rows, int cols)
+{
+    if (pane->stream == NULL || (rows == pane->rows && cols == pane->cols) || rows < 1 || cols < 1)
+        return;
+    if (term_resize(pane->term, rows, cols, NULL) < 0)
+        return;
+    pane->rows = rows;
+    pane->cols = cols;
+    client_resize(pane->stream->command, (uint16_t)rows, (uint16_t)cols);
+    pane_move(pane, 0);
+}
+
+/* Input beyond the credit is dropped: the guest has not read the 512 KiB before it. */
+static void pane_send(struct pane *pane, const void *data, size_t size)
+{
+    const uint8_t *p = data;
+    while (size > 0 && pane->stream != NULL) {
+        size_t part = size < CONTROL_DATA_MAX ? size : CONTROL_DATA_MAX;
+        if (client_input(pane->stream->command, p, (uint32_t)part, false) < 0)
+            return;
+        p += part;
+        size -= part;
+    }
+}
+
+/* Keys whose bytes depend on the guest's modes, or that came in an encoding it did not ask for. */
+static void pane_key(struct pane *pane, const struct input_event *event)
+{
+    static const char finals[] = "ABCDHF"; /* in the order of the codes */
+    struct term_modes modes = term_modes(pane->term);
+    char out[8];
+    size_t size = 0;
+    if (event->key >= KEYCODE_UP && event->key <= KEYCODE_END && event->modifiers == 0) {
+        char kind = (modes.bits & TERM_APP_CURSOR) != 0 ? 'O' : '[';
+        size = (size_t)snprintf(out, sizeof out, "\033%c%c", kind, finals[event->key - KEYCODE_UP]);
+        pane_send(pane, out, size);
+        return;
+    }
+    uint8_t final = event->size > 2 && event->bytes[0] == 0x1b && event->bytes[1] == '['
+                        ? event->bytes[event->size - 1]
+                        : 0;
+    bool csi_u = final == 'u' || (final == '~' && event->key < KEYCODE_UP);
+    if (!csi_u || event->key >= 0x80) {
+        pane_send(pane, event->bytes, event->size);
+        return;
+    }
+    if ((event->modifiers & INPUT_ALT) != 0)
+        out[size++] = 0x1b;
+    out[size++] = (char)((event->modifiers & INPUT_CTRL) != 0 ? event->key & 0x1f : event->key);
+    pane_send(pane, out, size);
+}
+
+static void pane_paste(struct pane *pane, const struct input_event *event)
+{
+    bool bracketed = (term_modes(pane->term).bits & TERM_PASTE) != 0;
+    if (event->first && bracketed)
+        pane_send(pane, "\033[200~", 6);
+    pane_send(pane, event->bytes, event->size);
+    if (event->last && bracketed)
+        pane_send(pane, "\033[201~", 6);
+}
+
+bool pane_wants_mouse(const struct pane *pane)
+{
+    return pane->term != NULL && pane->stream != NULL &&
+           term_modes(pane->term).mouse != TERM_MOUSE_OFF;
+}
+
+static void pane_mouse(struct pane *pane, const struct input_event *event)
+{
+    static const int buttons[] = {[MOUSE_LEFT] = 0, [MOUSE_MIDDLE] = 1, [MOUSE_RIGHT] = 2,
+                                  [MOUSE_NONE] = 3, [MOUSE_UP] = 64,    [MOUSE_DOWN] = 65};
+    struct term_modes modes = term_modes(pane->term);
+    int code = buttons[event->button];
+    char out[48];
+    int size;
+    bool drags = modes.mouse == TERM_MOUSE_DRAG || modes.mouse == TERM_MOUSE_MOVE;
+    if ((event->drag && !drags) || (modes.mouse == TERM_MOUSE_X10 && (!event->press || code > 2)))
+        return;
+    if (modes.mouse != TERM_MOUSE_X10)
+        code += ((event->modifiers & INPUT_SHIFT) != 0 ? 4 : 0) +
+                ((event->modifiers & INPUT_ALT) != 0 ? 8 : 0) +
+                ((event->modifiers & INPUT_CTRL) != 0 ? 16 : 0) + (event->drag ? 32 : 0);
+    if (modes.mouse_code == TERM_CODE_SGR) {
+        size = snprintf(out, sizeof out, "\033[<%d;%d;%d%c", code, event->col + 1, event->row + 1,
+                        event->press ? 'M' : 'm');
+    } else {
+        if (!event->press)
+            code = (code & ~3) | 3;
+        if (modes.mouse_code == TERM_CODE_URXVT)
+            size = snprintf(out, sizeof out, "\033[%d;%d;%dM", code + 32, event->col + 1,
+                            event->row + 1);
+        else if (event->col < 223 && event->row < 223 && modes.mouse_code == TERM_CODE_DEFAULT)
+            size = snprintf(out, sizeof out, "\033[M%c%c%c", code + 32, event->col + 33,
+                            event->row + 33);
+        else
+            return; /* a place that this encoding cannot name */
+    }
+    pane_send(pane, out, (size_t)size);
+}
+
+void pane_input(struct pane *pane, const struct input_event *event)
+{
+    static void (*const handlers[])(struct pane *, const struct input_event *) = {
+        [INPUT_KEY] = pane_key, [INPUT_MOUSE] = pane_mouse, [INPUT_PASTE] = pane_paste};
+    if (pane->term == NULL || pane->stream == NULL || pane->preview)
+        return;
+    if (event->kind == INPUT_FOCUS) {
+        if ((term_modes(pane->term).bits & TERM_FOCUS) != 0)
+            pane_send(pane, event->focused ? "\033[I" : "\033[O", 3);
+        return;
+    }
+    handlers[event->kind](pane, event);
+}
