@@ -21,15 +21,18 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/configure.h"
 #include "agent/console.h"
 #include "agent/modules.h"
 #include "agent/network.h"
+#include "agent/relay.h"
 #include "agent/trust.h"
 #include "agent/uevent.h"
 #include "agent/wire.h"
+#include "vm/vfs/relay.h"
 
 #define ROOT_DEVICE "/dev/vda"
 #define ROOT_MOUNT  "/vmdeck-root"
@@ -49,6 +52,7 @@
 
 static int initramfs = -1; /* its root directory */
 static bool network_up_yet;
+static pid_t relay = -1;
 
 static const struct {
     const char *what, *where, *type, *options;
@@ -291,11 +295,10 @@ static int try_port(const char *name)
     return rc;
 }
 
-static int open_port(int uevents, const char **why)
+static int open_port(int uevents, const char *name)
 {
-    *why = "the port " WIRE_PORT " does not appear";
     int fd;
-    while ((fd = try_port(WIRE_PORT)) == -ENOENT) {
+    while ((fd = try_port(name)) == -ENOENT) {
         int rc = uevent_wait(uevents, "virtio-ports");
         if (rc < 0)
             return rc;
@@ -329,7 +332,8 @@ int init_system(const char **why)
         network_loopback();
         network_up_yet = network_up() == 0;
         sethostname("vmdeck", strlen("vmdeck"));
-        rc = open_port(uevents, why);
+        *why = "the port " WIRE_PORT " does not appear";
+        rc = open_port(uevents, WIRE_PORT);
     }
     close(uevents);
     return rc;
@@ -360,9 +364,39 @@ static void empty(int directory, dev_t device)
     closedir(dir);
 }
 
+/* Nothing of ours but the console comes along. A machine without the port needs no relay. */
+static void relay_start(void)
+{
+    relay = fork();
+    if (relay != 0)
+        return;
+    syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0);
+    int uevents = uevent_open();
+    int port = uevents >= 0 ? open_port(uevents, RELAY_PORT) : -1;
+    if (uevents >= 0)
+        close(uevents);
+    if (port < 0)
+        _exit(0);
+    relay_run(port);
+}
+
+bool init_alone(void)
+{
+    char children[64], ours[32];
+    int fd = open("/proc/1/task/1/children", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, children, sizeof children - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    children[n > 0 ? n : 0] = '\0';
+    snprintf(ours, sizeof ours, "%d ", (int)relay);
+    return n >= 0 && (n == 0 || strcmp(children, ours) == 0);
+}
+
 pid_t init_finish(void)
 {
     struct stat st;
+    if (initramfs >= 0)
+        relay_start();
     pid_t pid = initramfs >= 0 ? fork() : -1;
     if (pid == 0) {
         modules_load(initramfs, "late");

@@ -2,6 +2,7 @@
 #ifndef VMDECK_AGENT_INIT_H
 #define VMDECK_AGENT_INIT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -11,10 +12,13 @@
 int init_system(const char **why);
 
 /*
- * Starts a process that loads the late modules and empties the initramfs, beside the first
- * command instead of before it. Its pid, or -1.
+ * Starts the file systems' relay, and a process that loads the late modules and empties the
+ * initramfs, beside the first command instead of before it. That one's pid, or -1.
  */
 pid_t init_finish(void);
+
+/* No process is left but the relay, which has to outlive those that have files open. */
+bool init_alone(void);
 
 /* Ends all processes (SIGTERM, a grace of 2 seconds, SIGKILL), syncs, and powers off. */
 _Noreturn void init_shutdown(void);

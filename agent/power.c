@@ -31,7 +31,7 @@ static void wait_for_all(void)
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             ;
         int64_t left = end - now_ns();
-        if (pid < 0 || left <= 0)
+        if (pid < 0 || left <= 0 || init_alone())
             return;
         struct timespec rest = {left / 1000000000, left % 1000000000};
         sigtimedwait(&child, NULL, &rest);
@@ -55,6 +55,7 @@ void init_shutdown(void)
     kill(-1, SIGHUP); /* an interactive shell ends by nothing else */
     kill(-1, SIGCONT);
     wait_for_all();
+    sync(); /* while the relay is there to carry what was written */
     kill(-1, SIGKILL);
     wait_for_all();
     sync();

@@ -5,7 +5,8 @@ find_program(MUSL_GCC musl-gcc REQUIRED)
 file(GLOB AGENT_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/agent/*.c)
 list(APPEND AGENT_SOURCES ${CMAKE_SOURCE_DIR}/base/buf.c ${CMAKE_SOURCE_DIR}/base/frame.c)
 file(GLOB AGENT_HEADERS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/agent/*.h)
-list(APPEND AGENT_HEADERS ${CMAKE_SOURCE_DIR}/base/buf.h ${CMAKE_SOURCE_DIR}/base/frame.h)
+list(APPEND AGENT_HEADERS ${CMAKE_SOURCE_DIR}/base/buf.h ${CMAKE_SOURCE_DIR}/base/frame.h
+     ${CMAKE_SOURCE_DIR}/vm/vfs/relay.h)
 set(AGENT_BINARY ${CMAKE_BINARY_DIR}/vmdeck-agent)
 add_custom_command(
   OUTPUT ${AGENT_BINARY}

@@ -23,6 +23,7 @@ enum {
     MACHINE_FD_PORT = 5,
     MACHINE_FD_STATE = 6,
     MACHINE_FD_NIC = 7,
+    MACHINE_FD_VFS = 8,
 };
 
 struct machine {

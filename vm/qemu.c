@@ -1,9 +1,9 @@
 /*
- * QEMU gets five descriptors: one end of a socket pair each for QMP, the serial console, the
- * agent's port and the NIC, and a pipe as stderr; a sixth where a state is loaded. It is watched
- * through a pidfd, dies with us (PR_SET_PDEATHSIG), cannot spawn, gain privileges or dump core, and
- * its address space has a limit well above what guest and translator need, so that a leak cannot
- * take the host along.
+ * QEMU gets one end of a socket pair each for QMP, the serial console the ports of the agent and
+ * the NIC, and a pipe as stderr; a file where a state is loaded. It is watched through a pidfd,
+ * dies with us (PR_SET_PDEATHSIG), cannot spawn, gain privileges or dump core, and its address
+ * space has a limit well above what guest and translator need, so that a leak cannot take the host
+ * along.
  */
 #include "vm/qemu.h"
 
@@ -33,7 +33,7 @@ struct qemu {
     uv_timer_t grace;
     int handles;
     pid_t pid; /* 0: reaped */
-    int pidfd, port, nic;
+    int pidfd, port, nic, vfs;
     struct qmp *qmp;
     struct tail *console, *errors;
     struct qemu_events events;
@@ -117,12 +117,12 @@ static void qemu_qmp_ended(void *context, const struct error *why)
 
 /* Both ends of the descriptors, ours and QEMU's. */
 struct plumbing {
-    int qmp[2], console[2], port[2], nic[2], errors[2];
+    int qmp[2], console[2], port[2], nic[2], vfs[2], errors[2];
 };
 
 static void plumbing_close(struct plumbing *p)
 {
-    int *const all[] = {p->qmp, p->console, p->port, p->nic, p->errors};
+    int *const all[] = {p->qmp, p->console, p->port, p->nic, p->vfs, p->errors};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         for (int side = 0; side < 2; side++)
             cleanup_fd(&all[i][side]);
@@ -131,16 +131,17 @@ static void plumbing_close(struct plumbing *p)
 static int plumbing_open(struct plumbing *p, struct error *err)
 {
     const int type = SOCK_STREAM | SOCK_CLOEXEC;
-    *p = (struct plumbing){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    *p = (struct plumbing){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
     if (socketpair(AF_UNIX, type, 0, p->qmp) < 0 || socketpair(AF_UNIX, type, 0, p->console) < 0 ||
         socketpair(AF_UNIX, type, 0, p->port) < 0 || socketpair(AF_UNIX, type, 0, p->nic) < 0 ||
-        pipe2(p->errors, O_CLOEXEC) < 0)
+        socketpair(AF_UNIX, type, 0, p->vfs) < 0 || pipe2(p->errors, O_CLOEXEC) < 0)
         return error_system(err, errno, "cannot make QEMU's descriptors");
     /* larger sockets carry more per switch between the two processes */
     int size = 1 << 20;
     for (int side = 0; side < 2; side++) {
         setsockopt(p->port[side], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
         setsockopt(p->nic[side], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+        setsockopt(p->vfs[side], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     }
     return 0;
 }
@@ -157,6 +158,7 @@ static int qemu_spawn(struct qemu *qemu, const struct machine *machine, int stat
                                      {p->console[1], MACHINE_FD_CONSOLE},
                                      {p->port[1], MACHINE_FD_PORT},
                                      {p->nic[1], MACHINE_FD_NIC},
+                                     {p->vfs[1], MACHINE_FD_VFS},
                                      {state, MACHINE_FD_STATE}};
     const struct process_limit limits[] = {
         {RLIMIT_CORE, 0},
@@ -204,6 +206,7 @@ static int qemu_connect(struct qemu *qemu, struct plumbing *p, struct error *err
     uv_poll_start(&qemu->exit, UV_READABLE, qemu_exited);
     qemu->port = take_fd(&p->port[0]);
     qemu->nic = take_fd(&p->nic[0]);
+    qemu->vfs = take_fd(&p->vfs[0]);
     return 0;
 }
 
@@ -217,7 +220,7 @@ int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine
     qemu->loop = loop;
     qemu->events = *events;
     qemu->context = context;
-    qemu->pidfd = qemu->port = qemu->nic = -1;
+    qemu->pidfd = qemu->port = qemu->nic = qemu->vfs = -1;
     int rc = plumbing_open(&plumbing, err);
     if (rc == 0)
         rc = qemu_spawn(qemu, machine, state, &plumbing, err);
@@ -240,6 +243,11 @@ int qemu_take_port(struct qemu *qemu)
 int qemu_take_nic(struct qemu *qemu)
 {
     return take_fd(&qemu->nic);
+}
+
+int qemu_take_vfs(struct qemu *qemu)
+{
+    return take_fd(&qemu->vfs);
 }
 
 struct qmp *qemu_qmp(struct qemu *qemu)
@@ -316,7 +324,8 @@ void qemu_close(struct qemu *qemu)
     qmp_close(qemu->qmp);
     cleanup_fd(&qemu->port);
     cleanup_fd(&qemu->nic);
-    qemu->port = qemu->nic = -1;
+    cleanup_fd(&qemu->vfs);
+    qemu->port = qemu->nic = qemu->vfs = -1;
     if (qemu->handles == 0) {
         qemu_free(qemu);
         return;

@@ -43,6 +43,12 @@ int qemu_take_port(struct qemu *qemu);
  */
 int qemu_take_nic(struct qemu *qemu);
 
+/*
+ * The same for the file systems' port. It stays open here while nobody takes it: a port whose host
+ * end is closed keeps the guest busy.
+ */
+int qemu_take_vfs(struct qemu *qemu);
+
 struct qmp *qemu_qmp(struct qemu *qemu);
 pid_t qemu_pid(const struct qemu *qemu);
 

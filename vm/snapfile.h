@@ -17,6 +17,7 @@
 #define SNAPFILE_MEMORY_MAP   "memory-map"
 #define SNAPFILE_MEMORY       "memory"
 #define SNAPFILE_TERMINALS    "terminals"
+#define SNAPFILE_FILES        "file-systems"
 
 #define SNAPFILE_ALIGNMENT    ((uint64_t)1 << 16) /* of every section's offset */
 #define SNAPFILE_NAME_MAX     32                  /* chars of a section's name: a-z 0-9 - */

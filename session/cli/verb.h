@@ -52,6 +52,7 @@ extern const struct verb *const verbs[]; /* NULL-terminated */
 extern const struct verb verb_bash, verb_attach;
 extern const struct verb verb_exec, verb_image;
 extern const struct verb verb_cp;
+extern const struct verb verb_mount, verb_umount;
 extern const struct verb verb_pause, verb_unpause, verb_suspend, verb_start;
 extern const struct verb verb_snapshot, verb_fork;
 extern const struct verb verb_allow, verb_deny, verb_rules, verb_requests;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "session/cli/settings.h"
 #include "session/cli/snapshot.h"
+#include "session/cli/vmoptions_mounts.h"
 #include "session/protocol/config.h"
 
 #define NAME_MAX_LEN  63
@@ -139,6 +140,10 @@ static const struct option options[] = {
     {"cpus", 0, "N", set_cpus, "processors of the VM (1)"},
     {"rootfs-size", 0, "SIZE", set_rootfs_size, "size of its disk; it only ever grows (4G)"},
     {"cold", 0, NULL, set_cold, "boot it, even where it could be forked from a template"},
+    {"mount-hostfs", 0, "HOST:GUEST[:ro]", set_mount_hostfs,
+     "a directory of this host; repeatable"},
+    {"mount-memfs", 0, "PATH", set_mount_memfs, "a file system in the host's memory; repeatable"},
+    {"shadow", 0, "PATTERN[=tmpfs]", set_shadow, "hide files of mounts, or have private ones"},
     {"name", 0, "NAME", set_name, "a name for the session; also the VM's host name"},
     {"env", 0, "K=V", set_env, "environment of all its commands; repeatable, not for secrets"},
     {0},

@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/files.h"
 #include "session/host/network.h"
 #include "session/host/peer.h"
 #include "session/host/record.h"
@@ -159,7 +160,8 @@ static void host_open_terminal(struct host *host)
     if (vm_resumed(host) != NULL && config->argv.count == 0)
         main = terminal_take_main(host);
     if (main != NULL) {
-        if (!host->revive && !config->adopt) /* who resumes gets the shell, not what was seen last */
+        if (!host->revive &&
+            !config->adopt) /* who resumes gets the shell, not what was seen last */
             main->used = ++host->terminal_uses;
         host_main_started(host, 0, NULL);
         return;
@@ -187,6 +189,8 @@ static void host_top_up(uv_timer_t *timer)
 
 static void host_ready(struct host *host)
 {
+    if (!files_settled(host))
+        return;
     uv_timer_stop(&host->start_timer);
     if (host->state != HOST_STARTING)
         return;

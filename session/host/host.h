@@ -21,6 +21,7 @@
 enum host_state { HOST_WAITING, HOST_STARTING, HOST_RUNNING, HOST_STOPPING, HOST_ENDED };
 
 struct network;
+struct files;
 struct peer;
 struct record;
 struct terminal;
@@ -43,6 +44,7 @@ struct host {
     struct guest *guest;
     struct network *network; /* see network.c */
     struct strv notes;       /* for the user who started it; one line each */
+    struct files *files;     /* NULL: no mounts; see files.c */
     uv_timer_t start_timer, stop_timer, finish;
     uv_signal_t sigterm;
     bool show_console;   /* the guest's last words may say more than the reason */

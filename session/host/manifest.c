@@ -64,6 +64,20 @@ static bool snapshot_ours(const struct host *host)
     return ours;
 }
 
+/* What was hidden from the guest stays hidden: its mounts come along. */
+static int apply_shadows(const cJSON *session, struct session_config *config)
+{
+    CLEAN_STRV struct strv old = {0};
+    int rc = json_strings(session, "shadows", &old);
+    for (size_t i = 0; i < old.count && rc == 0; i++) {
+        bool there = false;
+        for (size_t j = 0; j < config->shadows.count; j++)
+            there = there || strcmp(config->shadows.items[j], old.items[i]) == 0;
+        rc = there ? 0 : strv_add(&config->shadows, old.items[i]);
+    }
+    return rc;
+}
+
 int snapshot_apply(const struct snapfile *file, struct host *host, struct error *err)
 {
     const cJSON *manifest = snapfile_manifest(file);
@@ -90,6 +104,8 @@ int snapshot_apply(const struct snapfile *file, struct host *host, struct error 
                          config->resume);
     if (network_resume(host, part(manifest, "session"), snapshot_ours(host), err) < 0)
         return error_wrap(err, "%s", config->resume);
+    if (memory && apply_shadows(part(manifest, "session"), config) < 0)
+        return error_set(err, EBADMSG, "%s: its manifest has no proper shadows", config->resume);
     /* where it was, in case it was no image of the store: a directory */
     const char *directory = json_string(image, "directory");
     struct error first = {0};

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "session/host/exec.h"
+#include "session/host/files.h"
 #include "session/host/network.h"
 #include "session/host/record.h"
 #include "session/host/report.h"
@@ -46,6 +47,7 @@ static void peer_remove(struct peer *peer)
     if (host->starter == peer)
         host->starter = NULL;
     snapshot_remove_peer(peer);
+    files_remove_peer(peer);
     exec_abandon_all(peer);
     viewers_remove_peer(peer);
     conn_close(peer->conn);
@@ -219,6 +221,8 @@ static const struct request {
     {"snapshot", snapshot_request, true},
     {"suspend", snapshot_request_suspend, true},
     {"fork", snapshot_request_fork, true},
+    {"mount", files_request_mount, true},
+    {"umount", files_request_umount, true},
     {"subscribe", report_subscribe, false},
     {"open", terminal_request_open, true},
     {"terminals", terminal_request_list, true},

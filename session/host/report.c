@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "session/host/files.h"
 #include "session/host/network.h"
 #include "session/host/record.h"
 #include "session/protocol/json.h"
@@ -67,7 +68,7 @@ int report_info(struct peer *peer, const cJSON *request, struct error *err)
     add_text(reply, "command", host->config.command);
     cJSON_AddNumberToObject(reply, "terminals", host->terminal_count);
     cJSON_AddNumberToObject(reply, "pending", network_pending(host));
-    cJSON_AddArrayToObject(reply, "mounts");
+    files_report(host, cJSON_AddArrayToObject(reply, "mounts"));
     peer_reply(peer, (uint32_t)json_number(request, "id", 0), reply, NULL);
     return 1;
 }

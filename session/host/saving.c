@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "session/host/files.h"
 #include "session/host/network.h"
 #include "session/host/terminals.h"
 #include "session/host/vm.h"
@@ -122,6 +123,8 @@ cJSON *saving_manifest(struct saving *saving, struct error *err)
     add_text(session, "command", host->config.command);
     json_add_strings(session, "env", &host->config.env);
     network_save(host, session);
+    json_add_strings(session, "shadows", &host->config.shadows);
+    files_report(host, cJSON_AddArrayToObject(session, "mounts"));
     cJSON *terminals = cJSON_AddArrayToObject(manifest, "terminals");
     cJSON *streams = cJSON_AddArrayToObject(manifest, "streams");
     int rc = 0;

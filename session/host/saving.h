@@ -26,6 +26,7 @@ struct saving {
     struct error error, capture_error;
 
     bool still, stopped;            /* the agent; the VM */
+    bool agent_quiet;               /* it has said so */
     bool devices_left, memory_left; /* still to be saved while it is stopped */
     uint64_t stopped_at, stood_ns;  /* uv_hrtime() */
     struct snapfile_writer *writer;
@@ -41,6 +42,7 @@ struct saving {
     uint64_t memory_size, disk_size;
     const char *directory;
     char *rootfs, *state;
+    char *files;        /* where the mounts' state goes */
     struct strv layers; /* of the disk, from the bottom to the top */
     struct snapshot_record row;
     char id[SNAPSHOT_ID_SIZE];

@@ -2,7 +2,7 @@
  * Taking a snapshot, step by step:
  *
  *     the VM runs      make the file, find what the guest has changed of its memory   (worker)
- *                      the agent stands still: no byte is on its way
+ *                      the agent and the mounts stand still: no byte is on its way
  *     it is stopped    terminals, devices' state; copy the changed memory             (worker)
  *                      where it is to go on: a new overlay on the disk, so that the old one stays
  *     it runs again    write disk, memory and manifest, sync, give the file its name  (worker)
@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/files.h"
 #include "session/host/fork.h"
 #include "session/host/overlay.h"
 #include "session/host/record.h"
@@ -49,6 +50,7 @@ static void saving_freed(uv_handle_t *handle)
     free(saving->path);
     free(saving->name);
     free(saving->state);
+    free(saving->files);
     free(saving->rootfs);
     strv_free(&saving->layers);
     free(saving);
@@ -62,6 +64,8 @@ static void saving_end(struct saving *saving)
     fork_cancel(saving->forking);
     saving->forking = NULL;
     saving->over = true;
+    if (saving->files != NULL)
+        unlink(saving->files);
     host->saving = NULL;
     uv_close((uv_handle_t *)&saving->timeout, saving_freed);
     if (host->state == HOST_STOPPING && (host->qemu == NULL || qemu_pid(host->qemu) == 0))
@@ -115,6 +119,7 @@ static void on_continued(void *context, const cJSON *result, const struct error 
 static void saving_let_go(struct saving *saving)
 {
     struct host *host = saving->host;
+    files_resume(host);
     if (host->qemu == NULL || qemu_pid(host->qemu) == 0 || host->state != HOST_RUNNING)
         return;
     if (saving->stopped) {
@@ -216,6 +221,19 @@ static int write_pages(void *context, const void *data, size_t size, struct erro
     return snapfile_add(context, data, size, err);
 }
 
+/* The mounts; a session that never had any has no such section. */
+static int write_files(struct saving *saving, struct error *err)
+{
+    CLEAN_FD int files = open(saving->files, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (files < 0 || fstat(files, &st) < 0)
+        return error_system(err, errno, "cannot open %s", saving->files);
+    int rc = st.st_size > 0 ? snapfile_begin(saving->writer, SNAPFILE_FILES, err) : 0;
+    return rc == 0 && st.st_size > 0 ? snapfile_add_fd(saving->writer, files, 0,
+                                                       (uint64_t)st.st_size, &saving->cancel, err)
+                                     : rc;
+}
+
 static int write_memory(struct saving *saving, struct error *err)
 {
     CLEAN_BUF struct buf map = {0};
@@ -237,9 +255,10 @@ static int write_memory(struct saving *saving, struct error *err)
         rc = snapfile_add(saving->writer, buf_data(&map), buf_len(&map), err);
     if (rc == 0)
         rc = snapfile_begin(saving->writer, SNAPFILE_TERMINALS, err);
-    return rc == 0 ? snapfile_add(saving->writer, buf_data(&saving->terminals),
-                                  buf_len(&saving->terminals), err)
-                   : rc;
+    if (rc == 0)
+        rc = snapfile_add(saving->writer, buf_data(&saving->terminals), buf_len(&saving->terminals),
+                          err);
+    return rc == 0 ? write_files(saving, err) : rc;
 }
 
 /* The file is there: into the index, or to where a suspended session is looked for. */
@@ -341,11 +360,23 @@ static void on_devices_saved(void *context, const cJSON *result, const struct er
     saving_captured(saving);
 }
 
+/* Nothing touches the mounts meanwhile: the guest stands still, requests are refused. */
+static int capture_files(const struct saving *saving, struct error *err)
+{
+    FILE *out = fopen(saving->files, "we");
+    if (out == NULL)
+        return error_system(err, errno, "cannot create %s", saving->files);
+    int rc = files_save(saving->host, out, err);
+    if (fclose(out) != 0 && rc == 0)
+        rc = error_system(err, errno, "cannot write %s", saving->files);
+    return rc;
+}
+
 static void work_capture(uv_work_t *work)
 {
     struct saving *saving = work->data;
     struct error err = {0};
-    if (memory_capture(saving->memory, &err) < 0)
+    if (memory_capture(saving->memory, &err) < 0 || capture_files(saving, &err) < 0)
         saving->capture_error = err;
 }
 
@@ -385,22 +416,37 @@ static void on_stopped(void *context, const cJSON *result, const struct error *w
 
 /* --- before */
 
-static void on_quiet(void *context, uint32_t code)
+static void on_files_quiet(void *context)
 {
     struct saving *saving = context;
     uv_timer_stop(&saving->timeout);
-    if (code != 0)
-        error_system(&saving->error, (int)code, "the guest cannot hold its file system still");
     if (!saving_goes_on(saving))
         return;
     saving->stopped_at = uv_hrtime();
     qmp_run(qemu_qmp(saving->host->qemu), "stop", NULL, on_stopped, saving);
 }
 
+/* The mounts are last: the agent must not be waiting for one of them. */
+static void on_quiet(void *context, uint32_t code)
+{
+    struct saving *saving = context;
+    saving->agent_quiet = true;
+    if (code != 0)
+        error_system(&saving->error, (int)code, "the guest cannot hold its file system still");
+    if (!saving_goes_on(saving))
+        return;
+    if (saving->disk_only)
+        on_files_quiet(saving);
+    else
+        files_pause(saving->host, on_files_quiet, saving);
+}
+
 static void on_quiet_timeout(uv_timer_t *timer)
 {
     struct saving *saving = timer->data;
-    error_set(&saving->error, ETIMEDOUT, "the guest does not answer: its agent gets no processor");
+    error_set(&saving->error, ETIMEDOUT, "%s",
+              saving->agent_quiet ? "a file system of this host does not answer (see the mounts)"
+                                  : "the guest does not answer: its agent gets no processor");
     saving_fail(saving);
 }
 
@@ -438,6 +484,8 @@ static int saving_allowed(const struct host *host, struct error *err)
         return error_set(err, EBUSY, "a snapshot of this session is being taken");
     if (host->paused)
         return error_set(err, EBUSY, "the session is paused (vmdeck unpause %s)", host->id);
+    if (files_busy(host))
+        return error_set(err, EBUSY, "something is being mounted or unmounted in this session");
     return 0;
 }
 
@@ -465,6 +513,7 @@ static int saving_begin(struct peer *peer, const cJSON *request, const struct sa
     saving->directory = host->directory;
     saving->rootfs = strdup(vm->spec.rootfs);
     saving->state = vm_file(vm, "state");
+    saving->files = vm_file(vm, "files");
     saving->row = (struct snapshot_record){
         .kind = saving->disk_only ? SNAPSHOT_DISK : SNAPSHOT_RAM,
         .name = saving->name,

@@ -203,7 +203,9 @@ static void spare_launch(const struct host *host)
     cJSON *hello = cJSON_Parse("{\"request\":\"hello\",\"id\":1,\"version\":1}");
     cJSON *spare = cJSON_Parse("{\"request\":\"spare\",\"id\":2}");
     cJSON *session = session_config_json(&host->config);
-    static const char *const personal[] = {"name", "command", "argv", "env", "cwd", "bound"};
+    static const char *const personal[] = {"name",          "command",      "argv",
+                                           "env",           "cwd",          "bound",
+                                           "mounts_hostfs", "mounts_memfs", "shadows"};
     for (size_t i = 0; i < sizeof personal / sizeof personal[0]; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(session, personal[i]);
     session_config_remove_network(session);

@@ -15,7 +15,7 @@ struct viewer {
     uint32_t stream;
     uint16_t rows, columns;
     bool read_only;
-    bool preview; /* does not decide the size, gets no scrollback */
+    bool preview;    /* does not decide the size, gets no scrollback */
     unsigned colors; /* enum repaint_colors */
     bool strings;
     struct buf out; /* what its credit does not yet allow */

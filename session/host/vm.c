@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "session/host/files.h"
 #include "session/host/network.h"
 #include "session/host/overlay.h"
 #include "session/host/record.h"
@@ -215,7 +216,8 @@ int vm_wake(struct host *host, struct error *err)
     host->vm->up = false;
     qmp_run(qemu_qmp(host->qemu), "cont", NULL, NULL, NULL);
     uv_timer_start(&host->vm->retry, vm_retry, FORK_TIMEOUT_MS, 0);
-    return guest_configure_again(host->guest, &told.settings, err);
+    rc = files_start(host, NULL, err);
+    return rc == 0 ? guest_configure_again(host->guest, &told.settings, err) : rc;
 }
 
 char *vm_file(struct vm *vm, const char *stem)
@@ -250,6 +252,9 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
     if (rc == 0)
         rc = guest_open(&host->guest, &host->loop, qemu_take_port(host->qemu), &told.settings,
                         &guest_events, vm, err);
+    bool resumed = machine->restore && vm_resumed(host) != NULL;
+    if (rc == 0 && !host->spare)
+        rc = files_start(host, resumed ? vm->snapshot : NULL, err);
     return rc;
 }
 
@@ -292,6 +297,7 @@ static void vm_unfork(struct vm *vm)
 {
     struct host *host = vm->host;
     terminals_close(host);
+    files_close(host);
     guest_close(host->guest);
     network_close(host);
     qemu_close(host->qemu);
@@ -536,6 +542,7 @@ static void vm_closed(uv_handle_t *handle)
 
 void vm_clean(struct host *host)
 {
+    files_close(host);
     guest_close(host->guest);
     host->guest = NULL;
     network_free(host);

@@ -35,6 +35,9 @@ struct session_config {
     struct strv env;      /* NAME=VALUE for every command */
     struct strv argv;     /* of the main terminal; empty: a shell */
     char *cwd;            /* of the main terminal */
+    struct strv mounts_hostfs; /* HOST:GUEST[:ro], HOST absolute; see mounts.h */
+    struct strv mounts_memfs;  /* paths in the guest */
+    struct strv shadows;       /* patterns; see vm/vfs/shadow.h */
     uint64_t rows, columns, scrollback;
     bool terminal;   /* start with a terminal, the main one */
     bool keep;       /* the session outlives its main terminal's command */

@@ -1,5 +1,8 @@
 # The conformance program is static, as it runs in guests too.
 add_executable(fs_conformance guest/fs_conformance.c)
+if(NOT VMDECK_SANITIZE)
+  target_link_options(fs_conformance PRIVATE -static -no-pie)
+endif()
 add_library(vfs_session STATIC support/vfs_guest.c support/vfs_session.c)
 target_include_directories(vfs_session PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/support
                                               ${CMAKE_CURRENT_SOURCE_DIR}/unit)

@@ -111,9 +111,10 @@ void session_start(struct session *session, const char *const *shadows)
     session_wait(session, &session->ready, 1);
 }
 
-static const char *same_host(void *context, const char *guest, const char *host)
+static const char *same_host(void *context, const char *guest, const char *host, bool *read_only)
 {
     (void)context;
+    (void)read_only;
     (void)guest;
     return host;
 }

@@ -32,15 +32,6 @@ static void put(const char *path, const char *text)
     close(fd);
 }
 
-static bool holds(const char *path, const char *text)
-{
-    struct buf buf = {0};
-    bool same = path_read(path, 1 << 20, &buf, NULL) == 0 && buf_len(&buf) == strlen(text) &&
-                memcmp(buf_data(&buf), text, strlen(text)) == 0;
-    buf_free(&buf);
-    return same;
-}
-
 static int conformance(const char *directory, const char *const *more)
 {
     const char *argv[16] = {CONFORMANCE, directory, "-b", "2500"};

@@ -203,7 +203,8 @@ static void send_reply(struct call *call, int error)
     if (atomic_load(&call->mount->dead))
         free(call->out);
     else
-        port_send(call->mount->port, call->out, RELAY_REPLY, call->mount->id, header->len, true);
+        vfs_port_send(call->mount->port, call->out, RELAY_REPLY, call->mount->id, header->len,
+                      true);
     call->out = NULL;
 }
 

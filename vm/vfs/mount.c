@@ -108,7 +108,7 @@ void mount_end(struct mount *mount)
         return;
     struct outbound *out = outbound_new(0);
     if (out != NULL)
-        port_send(mount->port, out, RELAY_DETACHED, mount->id, 0, false);
+        vfs_port_send(mount->port, out, RELAY_DETACHED, mount->id, 0, false);
     mount->events->ended(mount->context, mount);
 }
 

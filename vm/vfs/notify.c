@@ -73,7 +73,7 @@ void notify_inode(struct mount *mount, const struct node *node)
     }
     memcpy(out->bytes + OUTBOUND_PAYLOAD, &header, sizeof header);
     memcpy(out->bytes + OUTBOUND_PAYLOAD + sizeof header, &what, sizeof what);
-    port_send(mount->port, out, RELAY_NOTIFY, mount->id, header.len, true);
+    vfs_port_send(mount->port, out, RELAY_NOTIFY, mount->id, header.len, true);
 }
 
 void notify_entry(struct mount *mount, const struct node *dir, const char *name)
@@ -91,7 +91,7 @@ void notify_entry(struct mount *mount, const struct node *dir, const char *name)
     memcpy(at, &header, sizeof header);
     memcpy(at + sizeof header, &what, sizeof what);
     memcpy(at + sizeof header + sizeof what, name, length + 1);
-    port_send(mount->port, out, RELAY_NOTIFY, mount->id, header.len, true);
+    vfs_port_send(mount->port, out, RELAY_NOTIFY, mount->id, header.len, true);
 }
 
 static struct watch **bucket_of(struct notifier *notifier, int number)

@@ -37,7 +37,7 @@ struct port {
     size_t stage_start, stage_end;
 
     pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t room;
+    pthread_cond_t room, idle;
     struct outbound *first, **last;
     size_t out_bytes, in_bytes, in_count;
     int failure;                /* errno of a write */
@@ -82,10 +82,20 @@ void port_done(struct port *port, struct inbound *frame)
         port->full && port->in_bytes <= PORT_BYTES_MAX / 2 && port->in_count <= PORT_COUNT_MAX / 2;
     if (resume)
         port->full = false;
+    if (port->in_count == 0)
+        pthread_cond_broadcast(&port->idle);
     pthread_mutex_unlock(&port->lock);
     if (resume)
         uv_async_send(&port->wake);
     free(frame);
+}
+
+void port_drain(struct port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    while (port->in_count > 0)
+        pthread_cond_wait(&port->idle, &port->lock);
+    pthread_mutex_unlock(&port->lock);
 }
 
 /* Drops what is in front of the agent's HELLO. */
@@ -252,8 +262,8 @@ struct outbound *outbound_new(size_t payload_size)
     return malloc(sizeof(struct outbound) + OUTBOUND_PAYLOAD + payload_size);
 }
 
-bool port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
-               uint32_t length, bool wait)
+bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
+                   uint32_t length, bool wait)
 {
     frame->start = OUTBOUND_PAYLOAD - FRAME_HEADER_SIZE;
     frame->end = OUTBOUND_PAYLOAD + length;
@@ -331,6 +341,7 @@ static void port_closed(uv_handle_t *handle)
     drop_all(port);
     free(port->partial);
     pthread_cond_destroy(&port->room);
+    pthread_cond_destroy(&port->idle);
     pthread_mutex_destroy(&port->lock);
     free(port);
 }
@@ -349,11 +360,11 @@ static bool send_hello(struct port *port, const uint8_t epoch[RELAY_EPOCH_SIZE])
     memcpy(out->bytes + OUTBOUND_PAYLOAD + 4, epoch, RELAY_EPOCH_SIZE);
     frame_header(port->hello, RELAY_HELLO, 0, 0, 4 + RELAY_EPOCH_SIZE);
     memcpy(port->hello + FRAME_HEADER_SIZE, out->bytes + OUTBOUND_PAYLOAD, 4 + RELAY_EPOCH_SIZE);
-    return port_send(port, out, RELAY_HELLO, 0, 4 + RELAY_EPOCH_SIZE, false);
+    return vfs_port_send(port, out, RELAY_HELLO, 0, 4 + RELAY_EPOCH_SIZE, false);
 }
 
-int port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoch[RELAY_EPOCH_SIZE],
-              const struct port_events *events, void *context, struct error *err)
+int vfs_port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoch[RELAY_EPOCH_SIZE],
+                  const struct port_events *events, void *context, struct error *err)
 {
     struct port *port = calloc(1, sizeof *port);
     int rc = port == NULL ? UV_ENOMEM : uv_poll_init(loop, &port->poll, fd);
@@ -370,6 +381,7 @@ int port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoch[RE
     port->last = &port->first;
     pthread_mutex_init(&port->lock, NULL);
     pthread_cond_init(&port->room, NULL);
+    pthread_cond_init(&port->idle, NULL);
     rc = uv_async_init(loop, &port->wake, port_woken);
     if (rc < 0) {
         port->closing = 1;
@@ -391,7 +403,7 @@ void port_break(struct port *port)
     pthread_mutex_unlock(&port->lock);
 }
 
-void port_close(struct port *port)
+void vfs_port_close(struct port *port)
 {
     port->closing = 2;
     uv_close((uv_handle_t *)&port->poll, port_closed);

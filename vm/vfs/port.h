@@ -2,7 +2,7 @@
  * The host's end of the relay port: a non-blocking stream socket that carries the frames of
  * relay.h. Frames are read on the loop's thread; any thread sends. Bounded both ways: while
  * PORT_BYTES_MAX of requests or PORT_COUNT_MAX of them are being worked on nothing is read, and
- * port_send() of a reply waits while PORT_BYTES_MAX of them are not sent.
+ * vfs_port_send() of a reply waits while PORT_BYTES_MAX of them are not sent.
  */
 #ifndef VMDECK_VM_VFS_PORT_H
 #define VMDECK_VM_VFS_PORT_H
@@ -30,7 +30,7 @@ struct inbound {
     _Alignas(8) uint8_t payload[];
 };
 
-/* A frame to send: the header is written by port_send(). `payload` is aligned to 8. */
+/* A frame to send: the header is written by vfs_port_send(). `payload` is aligned to 8. */
 struct outbound {
     struct outbound *next;
     size_t start, end; /* of the frame in `bytes`, while it is being sent */
@@ -50,11 +50,14 @@ struct port_events {
  * comes in front of the HELLO that repeats it: a port can still carry an earlier connection's
  * bytes. Loop's thread.
  */
-int port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoch[RELAY_EPOCH_SIZE],
-              const struct port_events *events, void *context, struct error *err);
+int vfs_port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoch[RELAY_EPOCH_SIZE],
+                  const struct port_events *events, void *context, struct error *err);
 
 /* Any thread; the frame is not worked on any more. */
 void port_done(struct port *port, struct inbound *frame);
+
+/* Waits until no frame is being worked on: for when no more come. Not on a worker. */
+void port_drain(struct port *port);
 
 /* NULL without memory. */
 struct outbound *outbound_new(size_t payload_size);
@@ -63,13 +66,13 @@ struct outbound *outbound_new(size_t payload_size);
  * Any thread. Takes the frame over. A worker (`wait`) waits for room; false comes back for what
  * must not wait and finds none: the frame is then dropped.
  */
-bool port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
-               uint32_t length, bool wait);
+bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
+                   uint32_t length, bool wait);
 
 /* Any thread: nobody waits for room any more, nothing is sent. */
 void port_break(struct port *port);
 
 /* Loop's thread; no other thread uses it any more. Freed when the loop has run. */
-void port_close(struct port *port);
+void vfs_port_close(struct port *port);
 
 #endif

@@ -245,7 +245,7 @@ static void on_stop(uv_async_t *stop)
     port_break(vfs->port);
     pool_close(vfs->pool);
     notifier_close(vfs->notifier);
-    port_close(vfs->port);
+    vfs_port_close(vfs->port);
     uv_close((uv_handle_t *)stop, NULL);
 }
 
@@ -279,14 +279,14 @@ static int open_loop(struct vfs *vfs, const struct vfs_config *config, int *fd, 
     if (rc == 0) {
         rc = notifier_open(&vfs->notifier, &vfs->loop, vfs->pool, err);
         if (rc == 0) {
-            rc = port_open(&vfs->port, &vfs->loop, take_fd(fd), config->epoch, &port_events, vfs,
-                           err);
+            rc = vfs_port_open(&vfs->port, &vfs->loop, take_fd(fd), config->epoch, &port_events,
+                               vfs, err);
             if (rc == 0)
                 rc = -pthread_create(&vfs->thread, NULL, vfs_thread, vfs);
             if (rc == 0)
                 return 0;
             if (vfs->port != NULL)
-                port_close(vfs->port);
+                vfs_port_close(vfs->port);
             notifier_close(vfs->notifier);
         }
         pool_close(vfs->pool);
@@ -370,7 +370,7 @@ void vfs_send(struct vfs *vfs, uint8_t type, uint32_t id, const void *payload, s
         return;
     if (length > 0)
         memcpy(out->bytes + OUTBOUND_PAYLOAD, payload, length);
-    port_send(vfs->port, out, type, id, (uint32_t)length, false);
+    vfs_port_send(vfs->port, out, type, id, (uint32_t)length, false);
 }
 
 int vfs_add(struct vfs *vfs, const struct vfs_mount_spec *spec, uint32_t id, bool missing,

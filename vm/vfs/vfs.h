@@ -79,12 +79,13 @@ void vfs_resume(struct vfs *vfs);
 
 /*
  * Right after vfs_open(), instead of vfs_mount(): takes the mounts of a saved state up again,
- * paused. `hosts` says which directory now serves a guest path (NULL: refuse); a directory that
- * cannot be opened gives the guest EIO and a line in the log. A file that is not the same any more
- * is ESTALE. The file is treated as hostile.
+ * paused. `hosts` says which directory now serves a guest path (NULL: refuse), and may make it
+ * read-only; a directory that cannot be opened gives the guest EIO and a line in the log. A file
+ * that is not the same any more is ESTALE. The file is treated as hostile.
  */
 int vfs_load(struct vfs *vfs, FILE *in,
-             const char *(*hosts)(void *context, const char *guest, const char *host),
+             const char *(*hosts)(void *context, const char *guest, const char *host,
+                                  bool *read_only),
              void *context, struct error *err);
 
 void vfs_close(struct vfs *vfs); /* waits for the threads */

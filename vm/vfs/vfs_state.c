@@ -167,6 +167,7 @@ int vfs_save(struct vfs *vfs, FILE *out, struct error *err)
 {
     if (!vfs->paused)
         return error_set(err, EBUSY, "the file systems are not paused");
+    port_drain(vfs->port); /* what needs no answer is not waited for by the guest */
     int rc = save_u64(out, STATE_MAGIC) | save_u64(out, vfs->next_id);
     for (struct mount *mount = vfs->mounts; rc == 0 && mount != NULL; mount = mount->next) {
         if (!mount->mounted || atomic_load(&mount->dead))
@@ -184,8 +185,8 @@ int vfs_save(struct vfs *vfs, FILE *out, struct error *err)
 
 /* The next mount's description. 0: *id is 0 at the end. */
 static int load_mount(struct vfs *vfs, FILE *in, uint64_t *id,
-                      const char *(*hosts)(void *, const char *, const char *), void *context,
-                      struct error *err)
+                      const char *(*hosts)(void *, const char *, const char *, bool *),
+                      void *context, struct error *err)
 {
     CLEAN_FREE char *guest = NULL, *host = NULL, *clean = NULL;
     size_t size;
@@ -201,7 +202,7 @@ static int load_mount(struct vfs *vfs, FILE *in, uint64_t *id,
         return error_set(err, EPROTO, "it is damaged");
     struct vfs_mount_spec spec = {.guest = clean, .read_only = read_only};
     if (host[0] != '\0') {
-        spec.host = hosts(context, clean[0] != '\0' ? clean : "/", host);
+        spec.host = hosts(context, clean[0] != '\0' ? clean : "/", host, &spec.read_only);
         if (spec.host == NULL)
             return error_set(err, EPERM, "%s is not to be mounted at %s", host, guest);
     }
@@ -224,7 +225,8 @@ static void look_run(struct job *job)
 }
 
 int vfs_load(struct vfs *vfs, FILE *in,
-             const char *(*hosts)(void *context, const char *guest, const char *host),
+             const char *(*hosts)(void *context, const char *guest, const char *host,
+                                  bool *read_only),
              void *context, struct error *err)
 {
     uint64_t magic, next_id, id = 0;

@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# Mounts: host directories, memory and shadows, at the start and live, through fork, snapshot,
+# suspend and resume with open files; nothing outside a directory is reached.
+. "$(dirname "$0")/lib.sh"
+in_session=$(dirname "$(readlink -f "$0")")/in_session.py
+conformance=$(dirname "$VMDECK")/tests # the directory with fs_conformance
+quiet_notice
+
+id_of() {
+    "$VMDECK" list --json | python3 -c '
+import json, sys
+for session in json.load(sys.stdin):
+    if session["name"] == sys.argv[1]:
+        print(session["id"])' "$1"
+}
+inside() { "$in_session" "$id" sh -c "$1"; } # COMMAND in the session $id
+await() {                                    # WHAT COMMAND…: until it succeeds
+    local end=$((SECONDS + 20))
+    until "${@:2}" 2>/dev/null; do
+        [ "$SECONDS" -lt "$end" ] || { fail "$1" && return 1; }
+        sleep 0.02
+    done
+}
+is() { [ "$1" = "$2" ] || fail "$3: '$1' is not '$2'"; } # GOT EXPECTED WHAT
+grown() { [ "$(wc -l <"$1")" -gt "$2" ]; }
+
+mkdir -p src/sub ro outside empty
+echo text >src/file
+echo secret >src/.env
+echo outside >outside/file
+echo only >ro/file
+
+# --- what is wrong is said before a VM starts
+refused() { # STATUS REGEX OPTION…
+    run "$VMDECK" exec "${@:3}" -- true
+    expect "$1" '' "vmdeck exec: .*$2.*" "${*:3}"
+}
+refused 125 'cannot mount nowhere: No such file or directory' --mount-hostfs nowhere:/work
+refused 125 'not a directory' --mount-hostfs src/file:/work
+refused 2 'not HOST:GUEST' --mount-hostfs src:work
+refused 2 'not HOST:GUEST' --mount-hostfs src
+refused 2 'no absolute path' --mount-memfs work
+refused 2 'no \. or \.\.' --mount-hostfs src:/work/../etc
+refused 2 'could not go on' --mount-memfs /proc/x
+refused 2 'could not go on' --mount-hostfs src:/
+refused 2 'two mounts at /work' --mount-hostfs src:/work --mount-memfs /work/
+refused 2 'no pattern' --shadow '=tmpfs'
+refused 2 'cannot be part' --shadow '/a/../b'
+
+# --- every kind at once, with odd names; hard and symbolic links lead nowhere else
+ln -s "$PWD/outside" src/absolute
+ln -s ../outside src/relative
+ln -s sub src/inner
+mkdir 'src/with space, and "comma"'
+run "$VMDECK" exec --mount-hostfs src:/work --mount-hostfs ro:/ro:ro --mount-memfs /mem \
+    --mount-memfs '/work/sub' --mount-hostfs 'src/with space, and "comma":/odd, "name" ü' \
+    --shadow /work/.env --shadow '*.key=tmpfs' -- sh -c '
+    exec 2>&1
+    cat /work/file /ro/file
+    echo new >/work/new && mkdir /work/dir && chmod 4750 /work/new && mv /work/new /work/dir/n
+    stat -c "%a %u" /work/dir/n
+    chown 1000:1000 /work/dir/n && stat -c "%u:%g" /work/dir/n
+    echo no >/ro/file || echo read-only
+    echo memory >/mem/x && cat /mem/x && ln /mem/x /work/x || echo EXDEV
+    cat /work/.env || echo hidden
+    ls -A /work | tr "\n" " "; echo
+    echo mine >/work/my.key && cat /work/my.key
+    echo below >/work/sub/in-memory
+    cat /work/absolute/file || echo no
+    cat /work/relative/file || echo no
+    echo x >/work/absolute/evil || echo no
+    echo odd >"/odd, \"name\" ü/file"
+    mknod /work/null c 1 3 && cat /work/null && echo device
+    true'
+[ "$status" -eq 0 ] || fail "all kinds: status $status: $(cat err)"
+for line in text only '4750 0' 1000:1000 read-only memory EXDEV hidden mine; do
+    grep -qxF -- "$line" out || fail "no line '$line' in: $(cat out)"
+done
+grep -q '\.env' <(grep -v hidden out | grep -v 'cat:') && fail "shadowed, but listed: $(cat out)"
+[ "$(grep -cx no out)" -eq 3 ] || fail "links out of the directory: $(cat out)"
+grep -qx device out && fail 'a device node worked'
+is "$(cat src/dir/n)" new 'written on the host'
+[ ! -u src/dir/n ] || fail 'setuid reached the host'
+[ ! -e src/my.key ] && [ ! -e src/sub/in-memory ] || fail 'private files reached the host'
+is "$(cat 'src/with space, and "comma"/file')" odd 'an odd name'
+is "$(ls outside)" file 'outside was changed'
+is "$("$VMDECK" events --json --type vfs | grep -c '"denied"' | sed 's/[1-9].*/some/')" some 'denied events'
+
+# --- conformance, on both at once
+mkdir conform
+run "$VMDECK" exec --cpus 2 --mount-hostfs "$conformance:/t:ro" --mount-hostfs conform:/h --mount-memfs /m -- sh -c '
+    /t/fs_conformance /m -b 300 -s space_full >/tmp/m 2>&1 & /t/fs_conformance /h -b 300 -s space_full
+    h=$?; wait $!; m=$?; cat /tmp/m; exit $((h + m))'
+[ "$status" -eq 0 ] || fail "conformance: $(cat out err)"
+
+# --- live
+"$VMDECK" bash --detached --name live --mount-hostfs src:/work >/dev/null || fail 'bash --detached'
+id=$(id_of live)
+run "$VMDECK" mount live ro:/live/ro:ro
+expect 0 '' '' 'mount'
+run "$VMDECK" mount live --memfs /live/mem
+expect 0 '' '' 'mount --memfs'
+is "$(inside 'cat /live/ro/file; echo 1 >/live/mem/x; cat /live/mem/x' | tr '\n' ' ')" 'only 1 ' 'live mounts'
+run "$VMDECK" mount live ro:/live/ro
+expect 125 '' '.*something is mounted there.*' 'mounted twice'
+run "$VMDECK" mount live ro:/live
+expect 125 '' '.*would hide.*' 'mounted over others'
+run "$VMDECK" umount live /nowhere
+expect 125 '' '.*nothing of ours is mounted there' 'umount of nothing'
+is "$("$VMDECK" list --json | python3 -c '
+import json, sys
+for m in sorted(json.load(sys.stdin)[0]["mounts"], key=lambda m: m["guest"]):
+    print(m["guest"], m["host"] and m["host"].split("/")[-1], m["read_only"], end=";")')" \
+    '/live/mem None False;/live/ro ro True;/work src False;' 'mounts in list'
+inside 'cd /live/mem && (exec -a holder sleep 1000) >/dev/null 2>&1 &
+    i=0; while ! grep -qs sleep /proc/$!/cmdline; do i=$((i + 1)); [ $i -lt 500 ] || exit 1; done' ||
+    inside 'cd /live/mem && sleep 1000 >/dev/null 2>&1 & true'
+await 'no holder' inside 'pgrep -x sleep >/dev/null'
+run "$VMDECK" umount live /live/mem
+expect 125 '' '.*cannot unmount /live/mem: in use: .*sleep \(pid [0-9]+\).*' 'busy'
+inside 'pkill -x sleep; while pgrep -x sleep >/dev/null; do :; done'
+run "$VMDECK" umount live /live/mem
+expect 0 '' '' 'umount'
+inside 'umount /live/ro' || fail 'umount by the guest'
+await 'the guest unmounted it, but it is listed' sh -c '! "$VMDECK" list --json | grep -q /live/ro'
+
+# --- the host's changes are seen within 200 ms, by a guest that has cached the old ones
+inside 'cat /work/file >/dev/null; ls /work >/dev/null; ls /work/later 2>/dev/null; true'
+echo changed >src/file
+touch src/later
+sleep 0.2
+is "$(inside 'cat /work/file; ls /work/later' | tr '\n' ' ')" 'changed /work/later ' "the host's change"
+
+# --- a file that stays open through a fork, a snapshot, suspend and start
+inside 'cat >/tmp/writer <<"W"
+exec 3>>/work/log 4</work/file
+rm -f /work/held; echo held >/work/held; exec 5</work/held; rm /work/held
+n=0
+while :; do
+    n=$((n + 1)); echo "$n" >&3; read -r line <&5 && echo "$line" >&3; sleep 0.1
+done
+W
+setsid sh /tmp/writer >/tmp/writer.log 2>&1 &' || fail 'the writer'
+await 'the writer does not write' grown src/log 3
+grep -qx held src/log || fail 'the unlinked file is not read'
+run "$VMDECK" fork live --name forked
+[ "$status" -eq 0 ] || fail "fork: $(cat err)"
+await 'the fork does not write' sh -c 'grep -v held src/log | sort | uniq -d | grep -q .' # the same number twice
+"$VMDECK" stop forked || fail 'stop forked'
+is "$("$VMDECK" list --json | grep -o '"guest":"/work"' | wc -l)" 1 'mounts after the fork'
+
+run "$VMDECK" snapshot live --name kept --keep-running
+[ "$status" -eq 0 ] || fail "snapshot: $(cat err)"
+run "$VMDECK" suspend live
+[ "$status" -eq 0 ] || fail "suspend: $(cat err)"
+lines=$(wc -l <src/log)
+mkdir src/while-suspended && mv src/file src/renamed && echo other >src/file
+run "$VMDECK" start live
+[ "$status" -eq 0 ] || fail "start: $(cat err)"
+id=$(id_of live)
+await 'nothing is written after start' grown src/log "$((lines + 2))"
+is "$(inside 'cat /work/file; ls -d /work/while-suspended' | tr '\n' ' ')" 'other /work/while-suspended ' \
+    'what changed meanwhile'
+"$VMDECK" stop live || fail 'stop live'
+
+# --- the snapshot, with the directory gone: errors, no hanging
+mv src src-away
+run "$VMDECK" bash --detached --name gone --resume kept
+[ "$status" -eq 0 ] || fail "resume without the directory: $(cat err)"
+id=$(id_of gone)
+inside 'timeout 10 ls /work' >out 2>err && fail 'a directory that is gone is listed'
+grep -qi 'input/output error' err || fail "a directory that is gone: $(cat err)"
+grep -q 'src' "$XDG_STATE_HOME/vmdeck/log/host.log" || fail 'no line in the log'
+"$VMDECK" stop gone || fail 'stop gone'
+mv src-away src
+
+# --- a snapshot that somebody else has made gets no directory
+cp "$("$VMDECK" snapshot ls --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["path"])')" foreign.qcow2
+run "$VMDECK" exec --resume ./foreign.qcow2 -- true
+expect 125 '' '.*name the directory again to allow it.*' 'a foreign snapshot'
+run "$VMDECK" exec --resume ./foreign.qcow2 --mount-hostfs empty:/work:ro -- sh -c 'ls -A /work; echo x >/work/x || echo read-only'
+expect 0 'read-only' '.*' 'a foreign snapshot with another directory'
+is "$(ls -A empty)" '' 'the other directory'
+
+# --- a tree as git makes it, the same as on a local disk; hostile names and moving directories
+mkdir tree trap
+run "$VMDECK" exec --mount-hostfs tree:/tree --mount-hostfs trap:/trap -- bash -c '
+    exec 2>&1
+    export HOME=/tmp; git config --global user.email a@b; git config --global user.name a
+    make() { mkdir -p $1 && cd $1 && git init -q . &&
+        for d in {1..20}; do mkdir d$d; for f in {1..15}; do echo "$d $f" >d$d/f$f; done; done &&
+        git add -A && git commit -qm x && echo more >>d3/f3 && git status --short && git fsck --no-progress; }
+    (make /tmp/local) >/tmp/a; (make /tree/r) >/tmp/b; cmp /tmp/a /tmp/b && echo same
+    tar -C /tree/r -cf - . | tar -C /tmp -xf - && diff -r /tree/r /tmp/d1 >/dev/null; diff -r /tree/r /tmp/local --exclude=.git && echo equal
+    (cd /trap; mkdir -p a/b; ln -s / root; ln -s /proc/self/root magic; ln -s ../../.. up
+    end=$((SECONDS + 4)); while [ $SECONDS -lt $end ]; do
+        for p in root/etc/hostname up/outside/file a/b/../../../outside/file magic/etc/hostname a/l/file; do
+            [ ! -e "$p" ] || cmp -s $p /etc/hostname || grep -l outside $p; echo evil >a/l/evil; mkdir a/l/evildir; done
+    done) 2>/dev/null | grep -c outside' &
+client=$!
+outside=$PWD/outside
+while kill -0 "$client" 2>/dev/null; do # what the guest walks through turns into a link to outside
+    mv trap/a/b trap/a/away && ln -s "$outside" trap/a/l && rm trap/a/l && mv trap/a/away trap/a/b
+    sleep 0.005
+done 2>/dev/null
+wait "$client"
+grep -qx same out && grep -qx equal out && [ "$(tail -n 1 out)" = 0 ] || fail "tree and traps: $(cat out err)"
+is "$(ls outside)$(cat outside/file)" fileoutside 'escaped'
+nothing_left mounts
+finish
