@@ -389,6 +389,7 @@ static void send_answers(void)
     send_all(output, length);
 }
 
+/* A HELLO that came with the RESUME is answered in front of all requests: the host drops others. */
 static void wait_for_resume(void)
 {
     for (;;) {
@@ -396,9 +397,9 @@ static void wait_for_resume(void)
         pthread_mutex_lock(&relay.lock);
         while (relay.paused && relay.answers_length == 0)
             pthread_cond_wait(&relay.changed, &relay.lock);
-        bool paused = relay.paused;
+        bool done = !relay.paused && relay.answers_length == 0;
         pthread_mutex_unlock(&relay.lock);
-        if (!paused)
+        if (done)
             return;
     }
 }

@@ -159,7 +159,7 @@ static void send_head(struct proxy *proxy)
         upstream_broke(proxy, 502, "out of memory");
         return;
     }
-    upstream->stream.sensitive = exchange->uses.injected != 0;
+    upstream->stream.sensitive |= exchange->uses.injected != 0;
     exchange->sent += buf_len(&head);
     exchange->head_sent = true;
 }

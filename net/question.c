@@ -92,9 +92,10 @@ int questions_answer(struct questions *questions, uint32_t id, bool allow, struc
 {
     struct policy_verdict verdict = {.action = allow ? POLICY_ALLOW : POLICY_DENY};
     struct question *question;
-    TAILQ_FOREACH(question, &questions->waiting, entry)
-    if (question->id == id)
-        break;
+    for (question = TAILQ_FIRST(&questions->waiting); question != NULL;
+         question = TAILQ_NEXT(question, entry))
+        if (question->id == id)
+            break;
     if (question == NULL)
         return error_set(err, ENOENT, "request %u does not wait any more (see 'vmdeck requests')",
                          id);
@@ -151,8 +152,8 @@ cJSON *questions_json(const struct questions *questions)
     cJSON *list = cJSON_CreateArray();
     const struct question *question;
     int shown = 0;
-    TAILQ_FOREACH(question, &questions->waiting, entry)
-    {
+    for (question = TAILQ_FIRST(&questions->waiting); question != NULL;
+         question = TAILQ_NEXT(question, entry)) {
         if (shown++ == QUESTIONS_SHOWN || list == NULL)
             break;
         cJSON_AddItemToArray(list, question_json(question, uv_now(questions->timer.loop)));

@@ -40,7 +40,8 @@ struct questions {
 
     /* Private. */
     uv_timer_t timer;
-    TAILQ_HEAD(question_list, question) waiting; /* the oldest first, which is the first to expire */
+    TAILQ_HEAD(question_list, question)
+    waiting; /* the oldest first, which is the first to expire */
     unsigned count;
     uint32_t last_id;
 };

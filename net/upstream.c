@@ -315,8 +315,7 @@ void upstream_release(struct upstream *upstream)
     }
     size_t same = 0;
     struct connection *other, *oldest = NULL;
-    TAILQ_FOREACH(other, &all->pool, entry)
-    {
+    for (other = TAILQ_FIRST(&all->pool); other != NULL; other = TAILQ_NEXT(other, entry)) {
         if (!same_origin(other, connection->host, connection->port, connection->tls))
             continue;
         same++;

@@ -106,7 +106,8 @@ static void on_settle(uv_timer_t *timer)
     bool same = row != NULL && strcmp(pane->session, row->id) == 0 && pane->terminal == terminal.id;
     if (!wanted || !same) {
         pane_free(pane);
-        *pane = (struct pane){.preview = true, .events = &d->deck.events, .context = d};
+        *pane = (struct pane){
+            .preview = true, .events = &d->deck.events, .context = d, .streams = &d->deck.streams};
     }
     if (wanted && pane->stream == NULL && !pane->ended) {
         memcpy(pane->session, row->id, sizeof pane->session);
@@ -412,7 +413,8 @@ static int open_all(struct dashboard *d, struct error *err)
     bindings_default(&d->bindings);
     form_init(&d->form, d->program);
     deck_init(&d->deck, &d->fleet, &pane_events, d);
-    d->preview = (struct pane){.preview = true, .events = &d->deck.events, .context = d};
+    d->preview = (struct pane){
+        .preview = true, .events = &d->deck.events, .context = d, .streams = &d->deck.streams};
     d->focused = d->mouse = true;
     int rc = links_open(&d->links, &d->loop, &d->fleet, &links_events, d, err);
     if (rc == 0)
@@ -439,6 +441,7 @@ static void close_all(struct dashboard *d)
     pane_free(&d->preview);
     deck_free(&d->deck);
     links_close(d->links);
+    streams_free(&d->deck.streams);
     runners_close(&d->runners);
     watch_close(d->keyboard);
     if (d->outer.writable != NULL)

@@ -41,7 +41,10 @@ bool deck_shows(const struct deck *deck, const char *session)
 static void pane_become(struct deck *deck, int index, const char *session, unsigned terminal)
 {
     struct pane *pane = &deck->panes[index];
-    *pane = (struct pane){.terminal = terminal, .events = &deck->events, .context = deck->context};
+    *pane = (struct pane){.terminal = terminal,
+                          .events = &deck->events,
+                          .context = deck->context,
+                          .streams = &deck->streams};
     snprintf(pane->session, sizeof pane->session, "%s", session);
     deck->used[index] = true;
     deck->focus = index;

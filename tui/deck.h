@@ -17,6 +17,7 @@ struct deck {
     int border; /* the one that the mouse moves; -1: none */
     struct pane_events events;
     void *context;
+    struct streams streams; /* of the panes; the preview's too */
 };
 
 void deck_init(struct deck *deck, struct fleet *fleet, const struct pane_events *events,

@@ -72,7 +72,6 @@ struct fleet_row *fleet_put(struct fleet *fleet, const struct session_record *re
     copy(row->reason, record->ended_reason);
     row->created = record->created;
     row->ended = record->ended;
-    row->memory_max = (uint64_t)record->memory;
     row->cpus = (uint64_t)record->cpus;
     row->seen = true;
     /* a host that answers knows better than the registry */

@@ -35,13 +35,13 @@ struct fleet_row {
     char title[FLEET_TEXT + 1]; /* of the terminal used last */
     enum fleet_state state;
     int64_t created, ended; /* ms since 1970; ended 0: live */
-    uint64_t memory, memory_max, disk, cpus;
+    uint64_t memory, cpus;
     unsigned terminals, pending;
     double cpu_seconds;            /* as last said; <0: not yet */
     uint64_t sampled_at;           /* ns */
     double samples[FLEET_SAMPLES]; /* 0 to 1, the newest last */
     unsigned sample_count;
-    bool marked, bell, activity;
+    bool marked, bell;
     bool seen;  /* by the refresh that is under way */
     void *link; /* the connection, link.c's */
 };

@@ -62,7 +62,6 @@ static void on_info(void *context, const cJSON *reply, const struct error *why)
     row->pending = (unsigned)json_number(reply, "pending", 0);
     row->terminals = (unsigned)json_number(reply, "terminals", 0);
     row->cpus = json_number(reply, "cpus", row->cpus);
-    row->memory_max = json_number(reply, "memory", row->memory_max);
     if (json_string(reply, "command") != NULL)
         set_text(row->command, json_string(reply, "command"));
     set_state(row, json_string(reply, "state"));
@@ -78,7 +77,6 @@ static void on_stats(void *context, const cJSON *reply, const struct error *why)
     if (reply == NULL)
         return;
     link->row->memory = json_number(reply, "memory_proportional", 0);
-    link->row->disk = json_number(reply, "disk", 0);
     fleet_sample(link->row, cJSON_IsNumber(cpu) ? cpu->valuedouble : 0, uv_hrtime());
     link->links->events.changed(link->links->context);
 }

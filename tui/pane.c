@@ -15,6 +15,8 @@
 #include "session/protocol/control.h"
 
 struct stream {
+    struct stream *next;
+    struct streams *all;
     struct pane *pane; /* NULL: let go */
     struct client_command *command;
 };
@@ -27,6 +29,10 @@ static void pane_say(struct pane *pane, const char *why)
 static void stream_over(struct stream *stream, const char *why)
 {
     struct pane *pane = stream->pane;
+    struct stream **at = &stream->all->first;
+    while (*at != stream)
+        at = &(*at)->next;
+    *at = stream->next;
     free(stream);
     if (pane == NULL)
         return;
@@ -149,7 +155,19 @@ void pane_attach(struct pane *pane, struct client *client, int rows, int cols)
         return;
     }
     stream->pane = pane;
+    stream->all = pane->streams;
+    stream->next = pane->streams->first;
+    pane->streams->first = stream;
     pane->stream = stream;
+}
+
+void streams_free(struct streams *streams)
+{
+    while (streams->first != NULL) {
+        struct stream *stream = streams->first;
+        streams->first = stream->next;
+        free(stream);
+    }
 }
 
 void pane_detach(struct pane *pane)

@@ -25,6 +25,14 @@ struct pane_events {
 
 struct stream;
 
+/* All streams, also those that panes have let go of and whose hosts have not said so yet. */
+struct streams {
+    struct stream *first;
+};
+
+/* Frees them all: for the end, when no connection is left that could call back. */
+void streams_free(struct streams *streams);
+
 struct pane {
     char session[SESSION_ID_SIZE];
     unsigned terminal; /* 0: the one last used */
@@ -36,6 +44,7 @@ struct pane {
     char why[FLEET_TEXT + 1];
     const struct pane_events *events;
     void *context;
+    struct streams *streams;
     /* looking back */
     bool scrolling, selecting;
     long offset; /* lines that the view is above the live screen */

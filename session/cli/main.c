@@ -69,7 +69,7 @@ static int main_without_verb(void)
     struct tui_verb list[VERBS_SHOWN + 1] = {{NULL, NULL}};
     const struct tui_program program = {list, main_has_option};
     struct error err = {0};
-    for (size_t i = 0; verbs[i] != NULL && i < VERBS_SHOWN; i++)
+    for (size_t i = 0; i < VERBS_SHOWN && verbs[i] != NULL; i++)
         list[i] = (struct tui_verb){verbs[i]->name, verbs[i]->summary};
     main_log();
     if (tui_main(&program, &err) == 0)

@@ -50,7 +50,7 @@ baseline() {
 "$VMDECK" exec -- true 2>/dev/null
 for _ in 1 2 3 4 5 6 7; do
     milliseconds baseline >>base
-    milliseconds "$VMDECK" exec -- true >>cold
+    milliseconds "$VMDECK" exec --cold -- true >>cold
 done
 base=$(median <base) cold=$(median <cold)
 echo "kernel + busybox initramfs, ms: $base"

@@ -88,8 +88,8 @@ is "$("$VMDECK" events --json --type vfs | grep -c '"denied"' | sed 's/[1-9].*/s
 
 # --- conformance, on both at once
 mkdir conform
-run "$VMDECK" exec --cpus 2 --mount-hostfs "$conformance:/t:ro" --mount-hostfs conform:/h --mount-memfs /m -- sh -c '
-    /t/fs_conformance /m -b 300 -s space_full >/tmp/m 2>&1 & /t/fs_conformance /h -b 300 -s space_full
+run "$VMDECK" exec --mount-hostfs "$conformance:/t:ro" --mount-hostfs conform:/h --mount-memfs /m -- sh -c '
+    /t/fs_conformance /m -b 100 -s space_full >/tmp/m 2>&1 & /t/fs_conformance /h -b 100 -s space_full
     h=$?; wait $!; m=$?; cat /tmp/m; exit $((h + m))'
 [ "$status" -eq 0 ] || fail "conformance: $(cat out err)"
 
@@ -112,9 +112,7 @@ import json, sys
 for m in sorted(json.load(sys.stdin)[0]["mounts"], key=lambda m: m["guest"]):
     print(m["guest"], m["host"] and m["host"].split("/")[-1], m["read_only"], end=";")')" \
     '/live/mem None False;/live/ro ro True;/work src False;' 'mounts in list'
-inside 'cd /live/mem && (exec -a holder sleep 1000) >/dev/null 2>&1 &
-    i=0; while ! grep -qs sleep /proc/$!/cmdline; do i=$((i + 1)); [ $i -lt 500 ] || exit 1; done' ||
-    inside 'cd /live/mem && sleep 1000 >/dev/null 2>&1 & true'
+inside 'cd /live/mem && sleep 1000 >/dev/null 2>&1 & true'
 await 'no holder' inside 'pgrep -x sleep >/dev/null'
 run "$VMDECK" umount live /live/mem
 expect 125 '' '.*cannot unmount /live/mem: in use: .*sleep \(pid [0-9]+\).*' 'busy'
@@ -188,12 +186,12 @@ run "$VMDECK" exec --mount-hostfs tree:/tree --mount-hostfs trap:/trap -- bash -
     exec 2>&1
     export HOME=/tmp; git config --global user.email a@b; git config --global user.name a
     make() { mkdir -p $1 && cd $1 && git init -q . &&
-        for d in {1..20}; do mkdir d$d; for f in {1..15}; do echo "$d $f" >d$d/f$f; done; done &&
+        for d in {1..10}; do mkdir d$d; for f in {1..10}; do echo "$d $f" >d$d/f$f; done; done &&
         git add -A && git commit -qm x && echo more >>d3/f3 && git status --short && git fsck --no-progress; }
     (make /tmp/local) >/tmp/a; (make /tree/r) >/tmp/b; cmp /tmp/a /tmp/b && echo same
     tar -C /tree/r -cf - . | tar -C /tmp -xf - && diff -r /tree/r /tmp/d1 >/dev/null; diff -r /tree/r /tmp/local --exclude=.git && echo equal
     (cd /trap; mkdir -p a/b; ln -s / root; ln -s /proc/self/root magic; ln -s ../../.. up
-    end=$((SECONDS + 4)); while [ $SECONDS -lt $end ]; do
+    end=$((SECONDS + 2)); while [ $SECONDS -lt $end ]; do
         for p in root/etc/hostname up/outside/file a/b/../../../outside/file magic/etc/hostname a/l/file; do
             [ ! -e "$p" ] || cmp -s $p /etc/hostname || grep -l outside $p; echo evil >a/l/evil; mkdir a/l/evildir; done
     done) 2>/dev/null | grep -c outside' &

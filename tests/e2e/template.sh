@@ -69,7 +69,7 @@ run "$VMDECK" exec --memory 160M -- true
 
 # --- two forks, one after the other, in all that identifies a machine
 
-begin other && other=$id
+begin other
 identity='for type in ed25519 ecdsa; do # as ssh-keygen -A does, but for RSA: that takes its time
         rm -f /etc/ssh/ssh_host_${type}_key*; ssh-keygen -q -t $type -N "" -f /etc/ssh/ssh_host_${type}_key
         cut -d" " -f2 /etc/ssh/ssh_host_${type}_key.pub; done

@@ -82,25 +82,25 @@ static bool file_is(const char *name, const char *text)
 
 static off_t size_of(const char *name)
 {
-    struct stat st;
+    struct stat st = {0};
     return lstat(name, &st) == 0 ? st.st_size : -1;
 }
 
 static mode_t mode_of(const char *name)
 {
-    struct stat st;
+    struct stat st = {0};
     return lstat(name, &st) == 0 ? st.st_mode : 0;
 }
 
 static ino_t inode_of(const char *name)
 {
-    struct stat st;
+    struct stat st = {0};
     return lstat(name, &st) == 0 ? st.st_ino : 0;
 }
 
 static nlink_t links_of(const char *name)
 {
-    struct stat st;
+    struct stat st = {0};
     return lstat(name, &st) == 0 ? st.st_nlink : 0;
 }
 
@@ -159,7 +159,7 @@ static void test_modes(void)
     if (geteuid() == 0) {
         CHECK(chmod("f", 06755) == 0 && (mode_of("f") & 07777) == 06755);
         CHECK(chown("f", 1234, 4321) == 0);
-        struct stat st;
+        struct stat st = {0};
         CHECK(stat("f", &st) == 0 && st.st_uid == 1234 && st.st_gid == 4321);
         CHECK((st.st_mode & 06000) == 0);
         CHECK(chown("f", (uid_t)-1, 7) == 0 && stat("f", &st) == 0 && st.st_uid == 1234 &&
@@ -201,7 +201,7 @@ static void test_owner_of_new(void)
     int status = -1;
     waitpid(child, &status, 0);
     CHECK(status == 0);
-    struct stat st;
+    struct stat st = {0};
     CHECK(stat("d/f", &st) == 0 && st.st_uid == 1000 && st.st_gid == 1001);
     CHECK(stat("d/s", &st) == 0 && st.st_uid == 1000);
     CHECK(lstat("d/l", &st) == 0 && st.st_uid == 1000);
@@ -335,7 +335,7 @@ static void test_rename(void)
 
 static void test_unlinked(void)
 {
-    struct stat st;
+    struct stat st = {0};
     char text[16] = "";
     int fd = make_file("f", "still");
     CHECK(unlink("f") == 0);
@@ -416,7 +416,7 @@ static void test_append(void)
 
 static void test_fallocate(void)
 {
-    struct stat st;
+    struct stat st = {0};
     char text[8];
     int fd = make_file("f", "xy");
     CHECK(fallocate(fd, 0, 10, 5) == 0 && size_of("f") == 15);
@@ -449,7 +449,7 @@ static void test_holes(void)
     CHECK(hole == (4 << 20) + 1);
     FAILS(lseek(fd, (4 << 20) + 1, SEEK_DATA), ENXIO);
     FAILS(lseek(fd, 5 << 20, SEEK_HOLE), ENXIO);
-    struct stat st;
+    struct stat st = {0};
     CHECK(fstat(fd, &st) == 0 && st.st_blocks * 512 < 4 << 20);
     close(fd);
 }

@@ -11,3 +11,6 @@ target_link_libraries(vfs_session PUBLIC vm_vfs PkgConfig::CMOCKA)
 vmdeck_unit(vfs_mount vfs_session)
 target_compile_definitions(vfs_mount_test PRIVATE CONFORMANCE="$<TARGET_FILE:fs_conformance>")
 add_dependencies(vfs_mount_test fs_conformance)
+
+vmdeck_unit(vfs_parts vm_vfs)
+vmdeck_fuzz(fuse_request vm_vfs)

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@
 #include "base/path.h"
 #include "vm/vfs/relay.h"
 
-#define MOUNTS 64
+#define MOUNTS  64
+#define TIMEOUT 115 /* seconds, less than a test has */
 
 struct connection {
     struct guest *guest;
@@ -54,6 +56,23 @@ struct guest {
     pthread_t reader, notifier;
 };
 
+static struct guest *living; /* for the end of a test that failed */
+
+/* Without this a file of ours that is open in a mount of ours keeps the process from ending. */
+static void abort_mounts(void)
+{
+    for (int i = 0; living != NULL && i < MOUNTS; i++)
+        if (living->connections[i].used)
+            umount2(living->connections[i].path, MNT_FORCE | MNT_DETACH);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+    abort_mounts();
+    _exit(1);
+}
+
 bool guest_possible(const char **why)
 {
     static int possible = -1;
@@ -68,6 +87,11 @@ bool guest_possible(const char **why)
             reason = "no mount namespace of our own (root is needed)";
         else
             possible = 1;
+        if (possible == 1) {
+            atexit(abort_mounts);
+            signal(SIGALRM, on_alarm);
+            alarm(TIMEOUT);
+        }
         if (fd >= 0)
             close(fd);
     }
@@ -185,20 +209,6 @@ static void set_readahead(const char *path, uint32_t kilobytes)
     }
 }
 
-struct readahead {
-    char path[RELAY_PATH_MAX + 1];
-    uint32_t kilobytes;
-};
-
-/* stat() of the mount needs answers, so not on the thread that passes them on. */
-static void *readahead_thread(void *argument)
-{
-    struct readahead *what = argument;
-    set_readahead(what->path, what->kilobytes);
-    free(what);
-    return NULL;
-}
-
 static int do_mount(struct guest *guest, uint32_t id, const uint8_t *payload, uint32_t length)
 {
     int slot = 0;
@@ -224,14 +234,7 @@ static int do_mount(struct guest *guest, uint32_t id, const uint8_t *payload, ui
     }
     connection->used = true;
     pthread_create(&connection->thread, NULL, connection_thread, connection);
-    struct readahead *what = calloc(1, sizeof *what);
-    if (what != NULL) {
-        memcpy(what->path, connection->path, sizeof what->path);
-        what->kilobytes = get_u32(payload + 4);
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, readahead_thread, what) == 0)
-            pthread_detach(thread);
-    }
+    set_readahead(connection->path, get_u32(payload + 4));
     return 0;
 }
 
@@ -261,6 +264,47 @@ static void answer(struct guest *guest, uint8_t type, uint32_t id, int code, con
     pthread_mutex_unlock(&guest->lock);
 }
 
+/* MOUNT and UNMOUNT, on a thread of their own: a path can lead through another of the mounts. */
+struct task {
+    struct guest *guest;
+    uint8_t type;
+    uint32_t id, length;
+    uint8_t payload[8 + RELAY_PATH_MAX];
+};
+
+static void *task_thread(void *argument)
+{
+    struct task *task = argument;
+    struct guest *guest = task->guest;
+    struct connection *connection = find(guest, task->id);
+    if (task->type == RELAY_MOUNT) {
+        int code = do_mount(guest, task->id, task->payload, task->length);
+        answer(guest, RELAY_MOUNTED, task->id, code, "");
+    } else if (connection != NULL) {
+        int code = umount2(connection->path, 0) < 0 ? errno : 0;
+        if (code == 0)
+            end_connection(connection);
+        answer(guest, RELAY_UNMOUNTED, task->id, code, code != 0 ? "sh (pid 7)" : "");
+    }
+    free(task);
+    return NULL;
+}
+
+static void start_task(struct guest *guest, const struct frame *frame)
+{
+    struct task *task = calloc(1, sizeof *task);
+    pthread_t thread;
+    if (task == NULL)
+        abort();
+    task->guest = guest;
+    task->type = frame->type;
+    task->id = frame->stream;
+    task->length = frame->length;
+    memcpy(task->payload, frame->payload, frame->length);
+    if (pthread_create(&thread, NULL, task_thread, task) == 0)
+        pthread_detach(thread);
+}
+
 static void take_frame(struct guest *guest, const struct frame *frame)
 {
     struct connection *connection = find(guest, frame->stream);
@@ -268,14 +312,8 @@ static void take_frame(struct guest *guest, const struct frame *frame)
         pthread_mutex_lock(&guest->lock);
         send_frame(guest, RELAY_HELLO, 0, frame->payload, frame->length);
         pthread_mutex_unlock(&guest->lock);
-    } else if (frame->type == RELAY_MOUNT) {
-        int code = do_mount(guest, frame->stream, frame->payload, frame->length);
-        answer(guest, RELAY_MOUNTED, frame->stream, code, "");
-    } else if (frame->type == RELAY_UNMOUNT && connection != NULL) {
-        int code = umount2(connection->path, 0) < 0 ? errno : 0;
-        if (code == 0)
-            end_connection(connection);
-        answer(guest, RELAY_UNMOUNTED, frame->stream, code, code != 0 ? "sh (pid 7)" : "");
+    } else if (frame->type == RELAY_MOUNT || frame->type == RELAY_UNMOUNT) {
+        start_task(guest, frame);
     } else if (frame->type == RELAY_DETACHED && connection != NULL) {
         umount2(connection->path, MNT_DETACH);
         end_connection(connection);
@@ -337,6 +375,7 @@ struct guest *guest_start(int fd)
     struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
         abort();
+    living = guest;
     guest->port = fd;
     guest->last = &guest->first;
     pthread_mutex_init(&guest->lock, NULL);
@@ -375,6 +414,7 @@ void guest_stop(struct guest *guest)
         if (guest->connections[i].used)
             end_connection(&guest->connections[i]);
     pthread_join(guest->notifier, NULL);
+    living = NULL;
     close(guest->port);
     pthread_cond_destroy(&guest->changed);
     pthread_mutex_destroy(&guest->lock);

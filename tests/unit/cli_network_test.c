@@ -318,12 +318,9 @@ static void test_wrong_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_bad_options),
-        STORE_TEST(test_secrets),
-        cmocka_unit_test(test_bad_secrets),
-        cmocka_unit_test(test_defaults),
-        STORE_TEST(test_verbs),
+        cmocka_unit_test(test_options),  cmocka_unit_test(test_bad_options),
+        STORE_TEST(test_secrets),        cmocka_unit_test(test_bad_secrets),
+        cmocka_unit_test(test_defaults), STORE_TEST(test_verbs),
         STORE_TEST(test_wrong_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

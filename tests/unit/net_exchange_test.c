@@ -441,6 +441,29 @@ static void test_tcp_map(void **state)
     world_close(&world);
 }
 
+/* Without SNI nobody is named: an address that stands for a name is not enough, one that is meant
+ * is judged as the host. */
+static void test_no_server_name(void **state)
+{
+    (void)state;
+    start(&(struct setup){.answer = OK, .allow = "nobody.test"});
+    connect_mapped("a.example", 443);
+    peer_start_tls(&peer, "198.18.0.9");
+    assert_true(peer.aborted);
+    const cJSON *event = world_find_event(&world, "verdict", "deny");
+    assert_non_null(strstr(event_text(event, "reason"), "SNI"));
+    assert_string_equal(event_text(event, "host"), "a.example");
+    peer_close(&peer);
+    connect_guest(&peer, "93.184.216.34");
+    send_get(&peer, "a.example", "/");
+    expect(&peer, "HTTP/1.1 421");
+    send_get(&peer, "93.184.216.34", "/");
+    expect(&peer, "HTTP/1.1 403");
+    assert_int_equal(world.server.connections, 0);
+    peer_close(&peer);
+    world_close(&world);
+}
+
 static void test_wrong_server(void **state)
 {
     (void)state;
@@ -521,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_websocket),
         cmocka_unit_test(test_tcp_map),
         cmocka_unit_test(test_wrong_server),
+        cmocka_unit_test(test_no_server_name),
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_incomplete_heads),
     };

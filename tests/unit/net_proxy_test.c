@@ -235,7 +235,7 @@ static const struct row rows[] = {
      .verdict = "allow"},
 };
 
-static void run_row(const struct row *row, size_t piece)
+static void run_row(const struct row *row, size_t piece, bool half_close)
 {
     struct world world;
     struct peer peer;
@@ -255,9 +255,11 @@ static void run_row(const struct row *row, size_t piece)
     if (row->sni != NULL)
         peer_start_tls(&peer, row->sni);
     peer_send(&peer, request, strlen(request), piece);
+    if (half_close && peer.proxy != NULL)
+        proxy_eof(peer.proxy);
     if (peer_wait(&peer, row->reply) == (row->reply == NULL) && row->reply != NULL)
         fail_msg("%s: got '%s'", row->name, peer_text(&peer));
-    if (row->closes && !peer.shut)
+    if ((row->closes || half_close) && row->reply != NULL && !peer.shut)
         assert_true(peer_wait(&peer, NULL));
     assert_int_equal(peer.aborted, row->reply == NULL);
     if (row->seen == NULL ? world.server.connections > 0
@@ -282,8 +284,10 @@ static void test_rows(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        run_row(&rows[i], SIZE_MAX);
-        run_row(&rows[i], 1);
+        run_row(&rows[i], SIZE_MAX, false);
+        run_row(&rows[i], 1, false);
+        if (rows[i].sni == NULL)
+            run_row(&rows[i], SIZE_MAX, true);
     }
 }
 

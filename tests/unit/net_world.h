@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -260,6 +261,7 @@ static inline void world_open_server(struct world *world, const char *tls_host)
 {
     struct error err = {0};
     *world = (struct world){0};
+    signal(SIGPIPE, SIG_IGN); /* the network's own thread takes no signals */
     world->core = &world->thread.core;
     assert_int_equal(uv_loop_init(&world->thread.loop), 0);
     world->core->loop = &world->thread.loop;

@@ -91,8 +91,7 @@ int memfs_resize(struct memfs *fs, struct inode *inode, uint64_t size)
 {
     if (size > MEMFS_FILE_MAX)
         return -EFBIG;
-    if (size < inode->attr.size)
-        clear(fs, inode, size, UINT64_MAX);
+    clear(fs, inode, size, UINT64_MAX); /* what was allocated behind the end too */
     size_t count = (size_t)((size + MEMFS_CHUNK - 1) / MEMFS_CHUNK);
     if (count < inode->chunk_count) {
         memfs_refund(fs, (inode->chunk_count - count) * sizeof(struct chunk));

@@ -109,7 +109,7 @@ static int load_chunks(struct memfs *fs, FILE *in, struct inode *inode)
         rc = rc < 0                      ? rc
              : S_ISREG(inode->attr.mode) ? memfs_chunk(fs, inode, index - 1, (uint32_t)size)
                                          : -EPROTO;
-        if (rc == 0)
+        if (rc == 0 && size > 0)
             memcpy(inode->chunks[index - 1].data, data, size);
         free(data);
         if (rc < 0)

@@ -206,7 +206,7 @@ static void look_at_name(struct mount *mount, struct node *dir, const char *name
         node_put(&mount->nodes, child);
         return;
     }
-    struct found found, above;
+    struct found found = {0}, above;
     int rc = fs->ops->lookup(fs, dir, name, &found);
     bool same = child != NULL && rc == 0 && key_equal(&child->key, &found.key);
     if (same)
@@ -281,6 +281,8 @@ void notify_all(struct mount *mount)
         struct found found;
         int rc = fs->caches ? 0 : fs->ops->getattr(fs, node, &found);
         struct node *parent = rc < 0 ? nodes_parent(&mount->nodes, node, name) : NULL;
+        if (rc < 0)
+            notify_inode(mount, node);
         if (parent != NULL)
             report_name(mount, parent, name, true);
         else if (rc == 0 && !fs->caches)

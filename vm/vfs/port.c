@@ -230,8 +230,8 @@ static void flush(struct port *port)
         port->out_bytes -= (size_t)n;
         if (port->out_bytes < PORT_BYTES_MAX)
             pthread_cond_broadcast(&port->room);
-        struct outbound *out;
-        while (n > 0 && (out = port->first) != NULL) {
+        while (n > 0 && port->first != NULL) {
+            struct outbound *out = port->first;
             size_t part = out->end - out->start;
             if ((size_t)n < part) {
                 out->start += (size_t)n;

@@ -19,6 +19,9 @@
  * NOTIFY must be written by another thread than the one that writes replies: the kernel takes the
  * directory's lock for it, which a lookup holds that waits for its reply.
  *
+ * MOUNT and UNMOUNT name paths that can lead through other mounts of ours (a mount in a mount), so
+ * they too must not be carried out by a thread that relays, or it waits for itself.
+ *
  * Flow control. The host stops reading while it has too much to do, so the agent's writes to the
  * port may have to wait; the agent must go on reading the port meanwhile. It needs no buffer of
  * its own beyond one frame each way per connection.

@@ -73,11 +73,11 @@ static int parse(struct rule *rule, const char *pattern, struct error *err)
         return error_set(err, ENOMEM, "out of memory");
     size_t length = strlen(text);
     rule->kind = SHADOW_HIDDEN;
-    if (length >= sizeof suffix && strcmp(text + length - (sizeof suffix - 1), suffix) == 0) {
+    if (length >= sizeof suffix - 1 && strcmp(text + length - (sizeof suffix - 1), suffix) == 0) {
         text[length - (sizeof suffix - 1)] = '\0';
         rule->kind = SHADOW_PRIVATE;
     }
-    if (text[0] != '/' && strv_add(&rule->parts, "**") < 0)
+    if (text[0] != '/' && text[0] != '\0' && strv_add(&rule->parts, "**") < 0)
         return error_set(err, ENOMEM, "out of memory");
     char *rest = text;
     for (const char *part; (part = strsep(&rest, "/")) != NULL;) {
