@@ -91,11 +91,9 @@ void question_drop(struct questions *questions, struct question *question)
 int questions_answer(struct questions *questions, uint32_t id, bool allow, struct error *err)
 {
     struct policy_verdict verdict = {.action = allow ? POLICY_ALLOW : POLICY_DENY};
-    struct question *question;
-    for (question = TAILQ_FIRST(&questions->waiting); question != NULL;
-         question = TAILQ_NEXT(question, entry))
-        if (question->id == id)
-            break;
+    struct question *question = TAILQ_FIRST(&questions->waiting);
+    while (question != NULL && question->id != id)
+        question = TAILQ_NEXT(question, entry);
     if (question == NULL)
         return error_set(err, ENOENT, "request %u does not wait any more (see 'vmdeck requests')",
                          id);
@@ -150,13 +148,10 @@ static cJSON *question_json(const struct question *question, uint64_t now)
 cJSON *questions_json(const struct questions *questions)
 {
     cJSON *list = cJSON_CreateArray();
-    const struct question *question;
-    int shown = 0;
-    for (question = TAILQ_FIRST(&questions->waiting); question != NULL;
-         question = TAILQ_NEXT(question, entry)) {
-        if (shown++ == QUESTIONS_SHOWN || list == NULL)
-            break;
+    const struct question *question = TAILQ_FIRST(&questions->waiting);
+    for (int shown = 0; question != NULL && shown < QUESTIONS_SHOWN; shown++) {
         cJSON_AddItemToArray(list, question_json(question, uv_now(questions->timer.loop)));
+        question = TAILQ_NEXT(question, entry);
     }
     return list;
 }

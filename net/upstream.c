@@ -314,8 +314,8 @@ void upstream_release(struct upstream *upstream)
         return;
     }
     size_t same = 0;
-    struct connection *other, *oldest = NULL;
-    for (other = TAILQ_FIRST(&all->pool); other != NULL; other = TAILQ_NEXT(other, entry)) {
+    struct connection *other = TAILQ_FIRST(&all->pool), *oldest = NULL;
+    for (; other != NULL; other = TAILQ_NEXT(other, entry)) {
         if (!same_origin(other, connection->host, connection->port, connection->tls))
             continue;
         same++;

@@ -2,7 +2,9 @@
  * Connections to the servers that guests may talk to. A name is resolved once, each of its
  * addresses is judged by policy_address_allowed() before a connect to it, and what was judged is
  * what is connected to; TLS verifies the server. Connections that are idle wait in a pool, judged
- * again when they are taken from it. Where the environment names an HTTP proxy (via.h), it is used.
+ * again when they are taken from it. Where the environment names an HTTP proxy (via.h), it is used,
+ * but not for hosts of --resolve and --tcp-map; names are then resolved by that proxy, so addresses
+ * cannot be judged here.
  *
  * Owners are told by one callback that something has changed, and look: `state`, and the stream.
  * It comes from the loop only, never from within a call into here. One thread.

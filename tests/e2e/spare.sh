@@ -48,7 +48,7 @@ wait $! || fail 'two at once: the other'
 
 # A name that is taken is refused by the spare as by any other start.
 "$VMDECK" bash --detached --name taken >/dev/null || fail 'bash --detached'
-await 'no spare again' test -n "$(spares)"
+await 'no spare again' have 1
 run "$VMDECK" exec --name taken -- true
 expect 125 '' '.*a live session has it.*' 'a name twice'
 
