@@ -59,6 +59,7 @@ static const char *check_setting(const struct wire_field *field, size_t *env_cou
                    ? NULL
                    : "a certificate that is not 1 to 16,384 bytes";
     case WIRE_SET_OFFLINE:
+    case WIRE_SET_RESTORED:
         return field->length == 0 ? NULL : "a flag with content";
     default: /* WIRE_SET_ENV */
         if (!environment_valid(field->data, field->length))
@@ -92,6 +93,9 @@ static void take_setting(struct settings *settings, const struct wire_field *fie
         break;
     case WIRE_SET_OFFLINE:
         settings->offline = true;
+        break;
+    case WIRE_SET_RESTORED:
+        settings->restored = true;
         break;
     default: /* WIRE_SET_ENV */
         settings->env[settings->env_count++] = copy;
@@ -305,6 +309,11 @@ static int apply_offline(const struct settings *settings)
     return settings->offline ? network_down() : 0;
 }
 
+static int apply_restored(const struct settings *settings)
+{
+    return settings->restored ? network_drop_connections() : 0;
+}
+
 int configure_apply(const struct settings *settings, const char **why)
 {
     static const struct {
@@ -317,6 +326,7 @@ int configure_apply(const struct settings *settings, const char **why)
         {apply_machine_id, "cannot write /etc/machine-id"},
         {apply_trust, "cannot add the certificate authority"},
         {apply_offline, "cannot take the network down"},
+        {apply_restored, "cannot reset the network's connections"},
     };
     int first = 0;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {

@@ -28,7 +28,7 @@ struct settings {
     bool has_time;
     const uint8_t *trust; /* PEM */
     uint32_t trust_size;  /* 0: none */
-    bool offline;
+    bool offline, restored;
 };
 
 /* Takes the fields apart. 0 (the caller frees the settings), or -errno and *why. */

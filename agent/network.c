@@ -9,14 +9,19 @@
 #include "agent/network.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
+#include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/console.h"
@@ -95,6 +100,64 @@ int network_up(void)
     if (fd >= 0)
         close(fd);
     write_text("/etc/resolv.conf", "nameserver " GATEWAY "\n");
+    return 0;
+}
+
+/* A TCP socket that is connected to another machine. */
+static bool is_remote(int fd)
+{
+    struct sockaddr_in6 peer = {0}; /* the larger of the two */
+    socklen_t size = sizeof peer, number = sizeof(int);
+    int type = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &number) != 0 || type != SOCK_STREAM ||
+        getpeername(fd, (struct sockaddr *)&peer, &size) != 0)
+        return false;
+    struct sockaddr_in v4;
+    memcpy(&v4, &peer, sizeof v4);
+    if (peer.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.sin6_addr))
+        memcpy(&v4.sin_addr, peer.sin6_addr.s6_addr + 12, 4);
+    else if (peer.sin6_family != AF_INET)
+        return false;
+    return ntohl(v4.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+}
+
+/* connect(2): AF_UNSPEC dissolves the association; who waits on the socket gets an error. */
+static void reset_sockets(pid_t pid)
+{
+    static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    char path[64], target[16];
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    int process = dir != NULL ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    const struct dirent *entry;
+    while (process >= 0 && (entry = readdir(dir)) != NULL) {
+        if (readlinkat(dirfd(dir), entry->d_name, target, sizeof target) < 8 ||
+            memcmp(target, "socket:[", 8) != 0)
+            continue;
+        int fd = (int)syscall(SYS_pidfd_getfd, process, atoi(entry->d_name), 0);
+        if (fd >= 0 && is_remote(fd) && connect(fd, &none, sizeof none) != 0)
+            console_log("a connection of process %d stays: %s", (int)pid, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    if (process >= 0)
+        close(process);
+    if (dir != NULL)
+        closedir(dir);
+}
+
+int network_drop_connections(void)
+{
+    if (getpid() != 1)
+        return -EPERM;
+    DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    if (dir == NULL)
+        return -errno;
+    while ((entry = readdir(dir)) != NULL)
+        if (atoi(entry->d_name) > 1)
+            reset_sockets(atoi(entry->d_name));
+    closedir(dir);
     return 0;
 }
 

@@ -12,6 +12,12 @@ void network_loopback(void);
  */
 int network_up(void);
 
+/*
+ * Resets the TCP connections of all processes, except those within the guest: after a restore there
+ * is nobody at the other end, and one that only reads would wait for ever.
+ */
+int network_drop_connections(void);
+
 /* Takes the interface down: every connection fails at once instead of waiting for nobody. */
 int network_down(void);
 

@@ -86,6 +86,7 @@ enum wire_setting {
     WIRE_SET_ENV,      /* NAME=VALUE for every command; repeated */
     WIRE_SET_TRUST,    /* PEM: a certificate authority to trust, 1 to WIRE_TRUST_MAX bytes */
     WIRE_SET_OFFLINE,  /* empty: there is no network; the interface is taken down */
+    WIRE_SET_RESTORED, /* empty: the VM was restored; what it is connected to is gone */
     WIRE_SETTINGS
 };
 

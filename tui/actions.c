@@ -143,6 +143,22 @@ static const struct command *command_of(enum action action)
     return NULL;
 }
 
+bool dashboard_can(const struct dashboard *d, enum action action)
+{
+    static const struct {
+        enum action action;
+        const char *verb;
+    } others[] = {{ACTION_RESUME, "unpause"},     {ACTION_ALLOW, "allow"},
+                  {ACTION_DENY, "deny"},          {ACTION_ALLOW_SESSION, "allow"},
+                  {ACTION_ALLOW_ALWAYS, "allow"}, {ACTION_DENY_SESSION, "deny"},
+                  {ACTION_REVIEW, "requests"}};
+    const struct command *command = command_of(action);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (others[i].action == action)
+            return has_verb(d, others[i].verb);
+    return command == NULL || has_verb(d, command->verb);
+}
+
 static void act_command(struct dashboard *d, enum action action)
 {
     const struct command *command = command_of(action);
@@ -529,7 +545,9 @@ static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
 
 void dashboard_act(struct dashboard *d, enum action action)
 {
-    if (handlers[action] != NULL)
+    if (!dashboard_can(d, action))
+        dashboard_say(d, true, "this version of vmdeck cannot do that");
+    else if (handlers[action] != NULL)
         handlers[action](d, action);
     dashboard_damage(d);
 }

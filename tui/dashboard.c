@@ -77,8 +77,10 @@ static void on_sample(uv_timer_t *timer)
     struct dashboard *d = timer->data;
     bool old = false;
     for (size_t i = 0; i < d->fleet.shown_count; i++) {
-        const struct fleet_row *row = d->fleet.shown[i];
-        links_ask(d->fleet.shown[i], true);
+        struct fleet_row *row = d->fleet.shown[i];
+        long place = (long)i - d->first;
+        if (place >= 0 && place < d->canvas.rows) /* what is out of sight is not asked */
+            links_ask(row, true);
         old = old || (row->ended != 0 && human_now() - row->ended > FLEET_ENDED_MS);
     }
     if (old)

@@ -108,6 +108,8 @@ void dashboard_event(struct dashboard *d, const struct input_event *event);
 
 /* actions.c */
 void dashboard_act(struct dashboard *d, enum action action);
+bool dashboard_can(const struct dashboard *d,
+                   enum action action); /* this vmdeck has what it takes */
 void dashboard_confirmed(struct dashboard *d, enum action action);
 void dashboard_attach(struct dashboard *d, struct fleet_row *row, unsigned terminal,
                       enum deck_place place);

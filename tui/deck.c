@@ -173,7 +173,7 @@ static void deck_wheel(struct pane *pane, bool up)
     struct term_modes modes = term_modes(pane->term);
     if ((modes.bits & TERM_ALTERNATE) != 0) {
         const struct input_event key = {.kind = INPUT_KEY, .key = up ? KEYCODE_UP : KEYCODE_DOWN};
-        for (int i = 0; i < WHEEL_LINES && (modes.bits & TERM_WHEEL_KEYS) != 0; i++)
+        for (int i = 0; i < WHEEL_LINES; i++) /* whatever mode 1007 says, as most terminals do */
             pane_input(pane, &key);
         return;
     }

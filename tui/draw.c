@@ -25,7 +25,7 @@ static void draw_hints(struct dashboard *d, int row, unsigned where, const enum 
             if (action_rows[k].action == actions[i])
                 label = action_rows[k].name;
         int need = canvas_width(name) + 1 + canvas_width(label) + 2;
-        if (name[0] == '\0' || col + need > d->canvas.cols)
+        if (!dashboard_can(d, actions[i]) || name[0] == '\0' || col + need > d->canvas.cols)
             continue;
         col += canvas_text(&d->canvas, row, col, need, key, name) + 1;
         col += canvas_text(&d->canvas, row, col, need, text, label) + 2;

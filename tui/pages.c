@@ -17,6 +17,8 @@ void pages_help(struct dashboard *d)
     for (size_t i = 0; i < action_row_count; i++) {
         char keys[KEYS_MAX];
         const struct action_row *row = &action_rows[i];
+        if (!dashboard_can(d, row->action))
+            continue;
         bindings_keys(&d->bindings, row->action, keys, sizeof keys);
         page_add(&d->page, ROLE_TEXT, "%-14s %-14s %s%s", keys, row->name, row->help,
                  row->where == WHERE_SCROLL ? " (in the scrollback)" : "");

@@ -311,6 +311,8 @@ static int guest_take_settings(struct guest *guest, const struct guest_settings 
                           (uint32_t)strlen(settings->trust));
     if (settings->offline)
         wire_field_append(&guest->settings, WIRE_SET_OFFLINE, NULL, 0);
+    if (settings->restored)
+        wire_field_append(&guest->settings, WIRE_SET_RESTORED, NULL, 0);
     if (buf_len(&guest->settings) > WIRE_SPAWN_MAX / 2)
         return error_set(err, EMSGSIZE, "the environment is larger than 1 MiB");
     return 0;

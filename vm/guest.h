@@ -27,6 +27,7 @@ struct guest_settings {
     const struct strv *env; /* NAME=VALUE, for every command */
     const char *trust;      /* PEM of a certificate authority for its trust store; NULL: none */
     bool offline;           /* it has no network */
+    bool restored;          /* from a snapshot: its TCP connections are to be reset */
     /*
      * The agent is known to be there (a fork): it is configured without waiting for its hello. A
      * guest that boots would get a clock that is late by as much as it takes.

@@ -201,6 +201,7 @@ static int vm_tell(struct host *host, struct told *out, struct error *err)
         .env = &out->env,
         .trust = network_trust(host),
         .offline = host->config.no_net,
+        .restored = resumed,
     };
     if (out->hostname == NULL || network_environment(host, &out->env) < 0)
         return error_set(err, ENOMEM, "out of memory");

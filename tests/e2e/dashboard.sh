@@ -161,6 +161,20 @@ see a 'third-9' 'a command in the third'
 line a exit
 not_see a '─ 3 two' 'a pane whose command has ended'
 
+# --- the mouse: a click moves the focus, the wheel looks back, a dragged border resizes
+
+mouse() { typed a $'\033[<'"$1"; } # BUTTON;COLUMN;ROWM
+see a '1 one.*2 two' 'two panes'
+mouse '0;10;5M' && mouse '0;10;5m'
+line a 'clear; seq 1 60; echo click-$((5 + 5))'
+see a '^click-10' 'the focus moved to where the click was'
+mouse '64;10;5M' && mouse '64;10;5M'
+see a '1 one.*\[-[0-9]+ of ' 'the wheel looks back'
+keys a q
+see a 'everything else goes' 'and again to the guest'
+mouse '0;61;10M' && mouse '32;31;10M' && mouse '0;31;10m'
+see a '^one> {26}│' 'the border is where it was dragged to'
+
 # --- sizes
 
 resize a 39 9
