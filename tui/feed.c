@@ -60,9 +60,9 @@ static const char *text_of(const cJSON *object, const char *name)
 
 static void net_text(const cJSON *object, struct feed_entry *entry, struct buf *line)
 {
-    static const char *const shown[] = {"time",    "session", "type",     "action",
-                                        "verdict", "process", "method",   "host",
-                                        "port",    "path",    "protocol", NULL};
+    static const char *const shown[] = {"time",     "session", "type",       "action",  "verdict",
+                                        "process",  "method",  "host",       "port",    "path",
+                                        "protocol", "flow",    "guest_port", "address", NULL};
     const char *verdict = text_of(object, "verdict"), *method = text_of(object, "method");
     const cJSON *process = cJSON_GetObjectItemCaseSensitive(object, "process");
     const char *name =

@@ -22,7 +22,7 @@ static const struct {
     {"Allowed hosts", "allow-host", FIELD_LIST, "example.org *.example.org"},
     {"Ask", "ask", FIELD_SWITCH, "about every other host"},
     {"Mounts", "mount-hostfs", FIELD_LIST, "HOST:GUEST[:ro] ..."},
-    {"Secrets", "secret", FIELD_LIST, "NAME@HOST ..."},
+    {"Secrets", "host-secret", FIELD_LIST, "NAME@HOST, with the value in $NAME"},
     {"Boot cold", "cold", FIELD_SWITCH, "do not fork from a template"},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])

@@ -100,7 +100,7 @@ int record_add(struct host *host, struct error *err)
         .command = command,
         .config = config,
     };
-    memcpy(session->id, host->id, sizeof session->id); /* a spare has one already */
+    memcpy(session->id, host->id, sizeof session->id);
     int rc = registry_open(&record->registry, NULL, err);
     if (rc == 0)
         rc = leftover_collect(record->registry, err);
@@ -108,7 +108,7 @@ int record_add(struct host *host, struct error *err)
         rc = session_host_start(session->host_pid, &session->host_start, err);
     if (rc == 0)
         rc = host->revive ? record_revive(record, host->id, err)
-                          : session_add(record->registry, session, err);
+                          : session_add_known(record->registry, session, err);
     if (rc < 0) {
         registry_close(record->registry);
         free(record);

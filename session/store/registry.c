@@ -252,10 +252,12 @@ static int session_insert(struct registry *registry, sqlite3_stmt *stmt,
     return rc;
 }
 
-int session_add(struct registry *registry, struct session_record *record, struct error *err)
+static int session_add_row(struct registry *registry, struct session_record *record, bool given,
+                           struct error *err)
 {
     struct session_record row = *record;
-    bool given = row.id[0] != '\0';
+    if (!given)
+        row.id[0] = '\0';
     row.created = database_now();
     row.ended = 0;
     row.ended_reason = NULL;
@@ -277,6 +279,16 @@ int session_add(struct registry *registry, struct session_record *record, struct
         record->created = row.created;
     }
     return rc;
+}
+
+int session_add(struct registry *registry, struct session_record *record, struct error *err)
+{
+    return session_add_row(registry, record, false, err);
+}
+
+int session_add_known(struct registry *registry, struct session_record *record, struct error *err)
+{
+    return session_add_row(registry, record, true, err);
 }
 
 int session_update(struct registry *registry, const struct session_record *record, unsigned fields,

@@ -90,11 +90,14 @@ int session_name_check(const char *name, struct error *err);
 int session_new_id(char id[SESSION_ID_SIZE], struct error *err);
 
 /*
- * Adds a live session; fills in id (unless it has one, which must be free: -EAGAIN) and created.
+ * Adds a live session; fills in id and created.
  * -EEXIST: a live session has that name. -E2BIG or -EINVAL: a field is too long or makes no sense;
  * the message names it.
  */
 int session_add(struct registry *registry, struct session_record *record, struct error *err);
+
+/* The same with the id that is in the record, of session_new_id(). -EAGAIN: it is not free. */
+int session_add_known(struct registry *registry, struct session_record *record, struct error *err);
 
 /* Which fields session_update() writes. */
 enum session_fields {

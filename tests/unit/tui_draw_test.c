@@ -355,6 +355,6 @@ int main(void)
         cmocka_unit_test(test_edit),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
-    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    setenv("XDG_CONFIG_HOME", "/proc/none", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

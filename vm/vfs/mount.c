@@ -126,9 +126,11 @@ struct handle *handle_new(struct node *node, uint32_t flags, bool directory)
 int handle_add(struct mount *mount, struct handle *handle)
 {
     pthread_mutex_lock(&mount->lock);
-    handle->id = slots_add(&mount->handles, handle);
+    uint64_t id = slots_add(&mount->handles, handle);
+    handle->id = id;
+    handle->uses += id != 0;
     pthread_mutex_unlock(&mount->lock);
-    return handle->id != 0 ? 0 : -ENFILE;
+    return id != 0 ? 0 : -ENFILE;
 }
 
 struct handle *handle_get(struct mount *mount, uint64_t id)

@@ -85,7 +85,10 @@ void fuse_queued(struct mount *mount, struct inbound *frame);
 /* The connection ends: the agent is told, and no more requests are answered. */
 void mount_end(struct mount *mount);
 
-/* Handles. A get is a use, ended by handle_put(); the one of handle_add() is the guest's. */
+/*
+ * Handles. handle_new() and a get are uses, ended by handle_put(); handle_add() is one more, the
+ * guest's, which may end it at any moment: it can guess the id.
+ */
 struct handle *handle_new(struct node *node, uint32_t flags, bool directory); /* takes the use */
 int handle_add(struct mount *mount, struct handle *handle);
 struct handle *handle_get(struct mount *mount, uint64_t id);

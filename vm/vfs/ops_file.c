@@ -39,7 +39,7 @@ static uint32_t open_answer_flags(struct call *call, const struct handle *handle
     return (keep ? (uint32_t)FOPEN_KEEP_CACHE : 0) | (no_flush ? (uint32_t)FOPEN_NOFLUSH : 0);
 }
 
-/* Opens the call's node; the handle's use is the guest's. */
+/* Opens the call's node; the caller gets a use of the handle. */
 static int open_node(struct call *call, uint32_t flags, bool directory, struct handle **out)
 {
     struct node *node = nodes_get(&call->mount->nodes, call->in->nodeid);
@@ -84,6 +84,7 @@ int ops_open(struct call *call)
                    node_saw(call->mount, call->node, &found);
     struct fuse_open_out out = {.fh = handle->id,
                                 .open_flags = open_answer_flags(call, handle, !foreign)};
+    handle_put(call->mount, handle);
     return call_answer(call, &out, sizeof out);
 }
 
@@ -137,6 +138,7 @@ int ops_create(struct call *call)
     }
     out.open.fh = handle->id;
     out.open.open_flags = open_answer_flags(call, handle, true);
+    handle_put(call->mount, handle);
     return call_answer(call, &out, sizeof out);
 }
 
@@ -217,6 +219,7 @@ int ops_opendir(struct call *call)
         return rc;
     uint32_t cached = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
     struct fuse_open_out out = {.fh = handle->id, .open_flags = watched ? cached : 0};
+    handle_put(call->mount, handle);
     return call_answer(call, &out, sizeof out);
 }
 
