@@ -16,10 +16,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "session/host/record.h"
+#include "session/host/snapshot.h"
 #include "session/host/vm.h"
 #include "session/protocol/json.h"
 #include "session/protocol/mounts.h"
-#include "session/store/snapshots.h"
 #include "vm/vfs/vfs.h"
 
 /* Who waits for the guest's answer about a mount. */
@@ -248,27 +248,11 @@ static const char *restored_host(void *context, const char *guest, const char *h
     return restoring->ours ? host : NULL;
 }
 
-static bool snapshot_is_ours(const struct host *host)
-{
-    CLEAN_SNAPSHOTS struct snapshot_list list = {0};
-    struct registry *registry = NULL;
-    struct stat st;
-    bool found = host->revive || host->config.adopt;
-    if (found || stat(host->config.resume, &st) < 0 || registry_open(&registry, NULL, NULL) < 0)
-        return found;
-    if (snapshot_list(registry, &list, NULL) == 0)
-        for (size_t i = 0; i < list.count; i++)
-            found = found || (strcmp(list.items[i].path, host->config.resume) == 0 &&
-                              list.items[i].size == (int64_t)st.st_size);
-    registry_close(registry);
-    return found;
-}
-
 static int files_restore(struct host *host, const struct snapfile *snapshot,
                          const struct mount_list *given, struct error *err)
 {
     CLEAN_FREE char *path = str_printf("/proc/self/fd/%d", snapfile_fd(snapshot));
-    struct restoring restoring = {host, given, snapshot_is_ours(host)};
+    struct restoring restoring = {host, given, snapshot_ours(host)};
     uint64_t offset, length;
     if (snapfile_section(snapshot, SNAPFILE_FILES, &offset, &length, NULL) < 0)
         return 0;

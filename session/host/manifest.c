@@ -48,18 +48,12 @@ static int apply_environment(const cJSON *session, struct session_config *config
     return rc;
 }
 
-/*
- * Made by this user on this host: of a session that goes on, or in the index under this very path.
- */
-static bool snapshot_ours(const struct host *host)
+bool snapshot_ours(const struct host *host)
 {
-    CLEAN_SNAPSHOTS struct snapshot_list list = {0};
     struct registry *registry = NULL;
     bool ours = host->revive || host->config.adopt;
-    if (!ours && registry_open(&registry, NULL, NULL) == 0 &&
-        snapshot_list(registry, &list, NULL) == 0)
-        for (size_t i = 0; i < list.count; i++)
-            ours = ours || strcmp(list.items[i].path, host->config.resume) == 0;
+    if (!ours && registry_open(&registry, NULL, NULL) == 0)
+        ours = snapshot_indexed(registry, host->config.resume, NULL) > 0;
     registry_close(registry);
     return ours;
 }

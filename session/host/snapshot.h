@@ -31,6 +31,11 @@ void snapshot_cancel(struct host *host);
 
 /* The manifest. */
 bool snapshot_has_memory(const cJSON *manifest);
+/*
+ * Was the snapshot that is resumed made by this user on this host: of a session that goes on, or in
+ * the index under this very path?
+ */
+bool snapshot_ours(const struct host *host);
 const char *snapshot_qemu(const struct snapfile *file); /* version; may be NULL */
 
 /*

@@ -257,6 +257,12 @@ static int id_choose(struct registry *registry, struct snapshot_record *record, 
     return error_set(err, EAGAIN, "cannot add the snapshot: no free id");
 }
 
+int snapshot_indexed(struct registry *registry, const char *path, struct error *err)
+{
+    return database_do(registry, "look for the snapshot", err,
+                       "SELECT 1 FROM snapshots WHERE path=?", "t", path);
+}
+
 int snapshot_add(struct registry *registry, struct snapshot_record *record, struct error *err)
 {
     static const char what[] = "add the snapshot";

@@ -58,6 +58,9 @@ int snapshot_name_check(struct registry *registry, const char *name, struct erro
  */
 int snapshot_add(struct registry *registry, struct snapshot_record *record, struct error *err);
 
+/* 1: there is a row of that path, 0: there is none, or a negative errno. */
+int snapshot_indexed(struct registry *registry, const char *path, struct error *err);
+
 /* Forgets a snapshot; the file stays. 0 also if there was none. */
 int snapshot_remove(struct registry *registry, const char *id, struct error *err);
 

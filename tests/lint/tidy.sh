@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# clang-tidy over everything that is compiled. What passed is remembered in the build directory by
-# the hash of the file, of the project's headers that it includes (Ninja knows them), of the
-# configuration and of clang-tidy's version.
+# clang-tidy over the program and the agent (the tests are cppcheck's and the compiler's). What
+# passed is remembered in the build directory by the hash of the file, of the project's headers that
+# it includes (Ninja knows them), of the configuration and of clang-tidy's version.
 . "$(dirname -- "$0")/common.sh"
 cache=$build/lint/tidy
 mkdir -p "$cache" || exit 1
@@ -58,7 +58,7 @@ find "$cache" -type f -mtime +30 -delete
 {
     sed -n 's/^ *"file": "\(.*\.c\)",*$/\1/p' compile_commands.json
     printf '%s\n' "$source"/agent/*.c
-} | sort -u | while IFS= read -r name; do
+} | grep -v "^$source/tests/" | sort -u | while IFS= read -r name; do
     key=$(key_of "$name")
     [ -e "$cache/$key" ] || printf '%s\0%s\0' "$key" "$name"
 done | xargs -0 -r -n 2 -P "$(nproc)" "$source/tests/lint/tidy.sh" "$source" "$build" one
