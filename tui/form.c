@@ -12,18 +12,19 @@ static const struct {
     const char *label, *option;
     enum field_kind kind;
     const char *hint;
+    bool on; /* of a switch: what it is at first */
 } fields[] = {
-    {"Name", "name", FIELD_TEXT, "letters, digits, . _ -; none: its id"},
-    {"Image", "image", FIELD_TEXT, "default"},
-    {"Memory", "memory", FIELD_TEXT, "512M"},
-    {"CPUs", "cpus", FIELD_TEXT, "1"},
-    {"Command", "", FIELD_COMMAND, "a shell"},
-    {"Snapshot", "resume", FIELD_TEXT, "start from this one, by id or path"},
-    {"Allowed hosts", "allow-host", FIELD_LIST, "example.org *.example.org"},
-    {"Ask", "ask", FIELD_SWITCH, "about every other host"},
-    {"Mounts", "mount-hostfs", FIELD_LIST, "HOST:GUEST[:ro] ..."},
-    {"Secrets", "host-secret", FIELD_LIST, "NAME@HOST, with the value in $NAME"},
-    {"Boot cold", "cold", FIELD_SWITCH, "do not fork from a template"},
+    {"Name", "name", FIELD_TEXT, "letters, digits, . _ -; none: its id", false},
+    {"Image", "image", FIELD_TEXT, "default", false},
+    {"Memory", "memory", FIELD_TEXT, "512M", false},
+    {"CPUs", "cpus", FIELD_TEXT, "1", false},
+    {"Command", "", FIELD_COMMAND, "a shell", false},
+    {"Snapshot", "resume", FIELD_TEXT, "start from this one, by id or path", false},
+    {"Allowed hosts", "allow-host", FIELD_LIST, "example.org *.example.org", false},
+    {"Ask", "ask", FIELD_SWITCH, "about every other host", true},
+    {"Mounts", "mount-hostfs", FIELD_LIST, "HOST:GUEST[:ro] ...", false},
+    {"Secrets", "host-secret", FIELD_LIST, "NAME@HOST, with the value in $NAME", false},
+    {"Boot cold", "cold", FIELD_SWITCH, "do not fork from a template", false},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 _Static_assert(FIELDS <= FORM_FIELDS, "room for all fields");
@@ -31,7 +32,8 @@ _Static_assert(FIELDS <= FORM_FIELDS, "room for all fields");
 void form_clear(struct form *form)
 {
     memset(form->edits, 0, sizeof form->edits);
-    memset(form->on, 0, sizeof form->on);
+    for (size_t i = 0; i < FIELDS; i++)
+        form->on[i] = fields[i].on;
     form->field = 0;
 }
 

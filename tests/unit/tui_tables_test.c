@@ -188,7 +188,7 @@ static void test_form(void **state)
     struct strv argv = {0};
     (void)state;
     form_init(&form, &program);
-    type(&form, "web\t\t1G\t\tmake; echo 'x y'\t\ta.example, b.example\t \t");
+    type(&form, "web\t\t1G\t\tmake; echo 'x y'\t\ta.example, b.example\t\t");
     assert_int_equal(form_event(&form, &enter), FORM_DONE);
     assert_string_equal(form_name(&form), "web");
     assert_int_equal(form_command(&form, &argv), 0);
