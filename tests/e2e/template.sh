@@ -153,7 +153,7 @@ for wait in 0.05 1; do
     "$VMDECK" exec --memory 192M -- true >/dev/null 2>&1 &
     client=$!
     for ((i = 0; i < 400; i++)); do
-        builder=$(pgrep -f "process=vmdeck-template") && break
+        builder=$(pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME") && break
         sleep 0.02
     done
     sleep "$wait" # anywhere in its work
@@ -165,7 +165,7 @@ run "$VMDECK" exec --memory 192M -- echo after
 expect 0 'after' '' 'after a builder was killed'
 [ "$(template_count)" -eq 2 ] && [ -z "$(left_overs)" ] ||
     fail "killed builders leave: $(templates)"
-! pgrep -f 'process=vmdeck-template' >/dev/null || fail 'a killed builder leaves its VM'
+! pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME" >/dev/null || fail 'a killed builder leaves its VM'
 
 "$VMDECK" stop --all
 nothing_left 'forks'
