@@ -460,6 +460,7 @@ static void close_all(struct dashboard *d)
 
 int tui_main(const struct tui_program *program, struct error *err)
 {
+    setenv("VMDECK_SPARES", "1", 0); /* what is started from here begins at once */
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return error_set(err, ENOTTY, "standard input and output must be a terminal");
     struct dashboard *d = calloc(1, sizeof *d);

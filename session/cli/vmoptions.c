@@ -154,6 +154,7 @@ const struct option_group vm_options = {"VM options", options};
 int vm_options_defaults(struct session_config *config, struct error *err)
 {
     const char *image = getenv("VMDECK_IMAGE"), *accel = getenv("VMDECK_ACCEL");
+    const char *spares = getenv("VMDECK_SPARES");
     session_config_init(config);
     int rc = settings_apply(config, err);
     if (rc < 0)
@@ -162,5 +163,7 @@ int vm_options_defaults(struct session_config *config, struct error *err)
         rc = set_image(config, image, err);
     if (rc == 0 && accel != NULL && *accel != '\0')
         rc = set_accel(config, accel, err);
+    if (rc == 0 && spares != NULL && *spares != '\0' && config->spares == 0)
+        rc = str_number(spares, "VMDECK_SPARES", 0, CONFIG_SPARES_MAX, &config->spares, err);
     return rc < 0 ? error_wrap(err, "from the environment") : 0;
 }

@@ -69,7 +69,7 @@ static void on_guest_ended(void *context, const struct error *why)
 static void on_qemu_ended(void *context, const struct error *why)
 {
     struct vm *vm = context;
-    if (vm->forked && !vm->up && vm->host->state == HOST_STARTING)
+    if (vm->forked && !vm->up && vm->host->state == HOST_STARTING && !vm->host->spare_waits)
         vm_boot_instead(vm, why);
     else
         vm->ended(vm->host, why);

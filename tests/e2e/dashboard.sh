@@ -307,5 +307,6 @@ keys a y
 until_true 'all have ended' has_live 0
 keys a q
 see a 'done second status=0 tty=same' 'leaving'
+end_spares
 nothing_left 'the dashboard'
 finish

@@ -38,6 +38,14 @@ quiet_notice() {
     "$VMDECK" exec -- true 2>/dev/null
 }
 
+# end_spares: VMs that wait for a session would go on doing that for ten minutes.
+end_spares() {
+    local pid
+    for pid in $(pgrep -f 'vmdeck session-host'); do
+        grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" 2>/dev/null && kill -TERM "$pid"
+    done
+}
+
 # nothing_left WHAT: no session, socket or QEMU of this test's directories. What was just told to
 # end is given a moment: a client that is killed cannot wait for its host.
 nothing_left() {
