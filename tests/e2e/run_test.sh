@@ -19,7 +19,8 @@ remaining() { # the name comes by stdin, or grep would find itself
     # shellcheck disable=SC2062
     grep -lsF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline <<<"$home" | tr -cd '0-9\n' | sort -u
 }
-trap 'rm -rf "$home"' EXIT
+# a test may have left directories that only root could empty
+trap 'chmod -R u+rwX "$home" 2>/dev/null; rm -rf "$home"' EXIT
 trap 'exit 143' TERM INT HUP
 mkdir "$home/tmp" "$home/run" && chmod 700 "$home/run" || exit 1
 
