@@ -67,7 +67,7 @@ row 'exec -- true, forked' "$fork" ms "$(of "$fork" "$cold") of cold (at most 0.
 # --- snapshots, of a shell that did little and of one with a lot of memory
 
 for what in little touched; do
-    "$VMDECK" bash --detached --keep --name $what --env 'PS1=ready> ' -- bash --norc -i >/dev/null
+    "$VMDECK" bash --detached --keep --memory 1G --name $what --env 'PS1=ready> ' -- bash --norc -i >/dev/null
     [ $what = little ] || inside touched "sh -c 'head -c ${TOUCHED}000000 /dev/urandom >/dev/shm/x'"
     for ((i = 0; i < N; i++)); do
         "$VMDECK" snapshot $what --keep-running --json --output $what.qcow2 >made
