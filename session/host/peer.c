@@ -338,6 +338,8 @@ int peer_listen(struct host *host, const char *name, struct error *err)
         return error_set(err, ENAMETOOLONG, "%s: too long for a socket (set XDG_RUNTIME_DIR)",
                          host->socket_path);
     memcpy(address.sun_path, host->socket_path, strlen(host->socket_path) + 1);
+    if (host->revive)
+        unlink(host->socket_path); /* of a host that was killed: the session's lock is ours */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t mask = umask(0177);
     if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
