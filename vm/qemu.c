@@ -38,7 +38,7 @@ struct qemu {
     struct tail *console, *errors;
     struct qemu_events events;
     void *context;
-    bool stopping, closed;
+    bool stopping, closed, restored;
 };
 
 int qemu_find(const char *arch, char **path, struct error *err)
@@ -95,9 +95,18 @@ static void qemu_exited(uv_poll_t *poll, int poll_status, int events)
 static void qemu_migration(struct qemu *qemu, const cJSON *data)
 {
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(data, "status");
-    if (cJSON_IsString(status) && strcmp(status->valuestring, "completed") == 0 &&
-        qemu->events.restored != NULL)
-        qemu->events.restored(qemu->context);
+    bool completed = cJSON_IsString(status) && strcmp(status->valuestring, "completed") == 0;
+    if (!completed || qemu->restored || qemu->events.restored == NULL)
+        return;
+    qemu->restored = true;
+    qemu->events.restored(qemu->context);
+}
+
+static void on_migration_queried(void *context, const cJSON *result, const struct error *why)
+{
+    (void)why; /* the connection has ended: the process does too */
+    if (result != NULL)
+        qemu_migration(context, result);
 }
 
 static void qemu_qmp_event(void *context, const char *name, const cJSON *data)
@@ -226,6 +235,8 @@ int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine
         rc = qemu_spawn(qemu, machine, state, &plumbing, err);
     if (rc == 0)
         rc = qemu_connect(qemu, &plumbing, err);
+    if (rc == 0 && state >= 0) /* loaded before QMP was up, there was no event */
+        qmp_run(qemu->qmp, "query-migrate", NULL, on_migration_queried, qemu);
     plumbing_close(&plumbing);
     if (rc < 0) {
         qemu_close(qemu);

@@ -107,6 +107,27 @@ assert best[1] < 10e6, "off by %.1f ms" % (best[1] / 1e6)
 assert best[0] < 200e6, "no answer in less than %.1f ms" % (best[0] / 1e6)
 P
 
+# --- a host that gets no processor while QEMU loads the state finds that it is loaded
+
+mkdir late
+cat >late/qemu-system-x86_64 <<W
+#!/bin/bash
+case " \$* " in
+*" -incoming "*)
+    kill -STOP \$PPID
+    (exec 0<&- 1>&- 2>&- 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; sleep 1; kill -CONT \$PPID) &
+    ;;
+esac
+exec $(command -v qemu-system-x86_64) "\$@"
+W
+chmod +x late/qemu-system-x86_64
+# another binary: another accelerator to look at, another template to make
+PATH=$PWD/late:$PATH "$VMDECK" exec --memory 192M -- true 2>/dev/null
+PATH=$PWD/late:$PATH run "$VMDECK" exec --memory 192M -- echo late
+expect 0 'late' '' 'a host that is late'
+! grep 'does not work' "$log" 2>/dev/null || fail 'a host that is late throws its template away'
+rm -r late
+
 # --- nothing that one writes is seen by another, on disk or in memory
 
 "$VMDECK" exec --memory 192M -- sh -c 'echo SECRET-WORD-17 >/etc/motd; echo SECRET-WORD-17 >/dev/shm/x; sync'
@@ -163,7 +184,7 @@ for wait in 0.05 1; do
 done
 run "$VMDECK" exec --memory 192M -- echo after
 expect 0 'after' '' 'after a builder was killed'
-[ "$(template_count)" -eq 2 ] && [ -z "$(left_overs)" ] ||
+[ "$(template_count)" -eq 3 ] && [ -z "$(left_overs)" ] ||
     fail "killed builders leave: $(templates)"
 ! pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME" >/dev/null || fail 'a killed builder leaves its VM'
 
