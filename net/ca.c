@@ -254,6 +254,27 @@ int ca_open(struct ca **out, struct error *err)
     return 0;
 }
 
+int ca_read(char **pem, struct error *err)
+{
+    CLEAN_FREE char *path = NULL;
+    CLEAN_BUF struct buf text = {0};
+    int rc = path_xdg(PATH_DATA, "ca/ca.crt", &path, err);
+    if (rc == 0)
+        rc = read_file(path, &text, err);
+    if (rc < 0)
+        return error_wrap(err, "cannot read the certificate authority");
+    if (rc == 0 || buf_len(&text) == 0) {
+        CLEAN_CA struct ca *ca = NULL;
+        rc = ca_open(&ca, err);
+        if (rc < 0)
+            return rc;
+        *pem = strdup(ca_certificate(ca));
+    } else {
+        *pem = strdup(buf_string(&text));
+    }
+    return *pem != NULL ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
 const char *ca_certificate(const struct ca *ca)
 {
     return (const char *)buf_data(&ca->pem);

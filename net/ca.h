@@ -27,6 +27,13 @@ static inline void ca_cleanup(struct ca **ca)
 }
 #define CLEAN_CA __attribute__((cleanup(ca_cleanup)))
 
+/*
+ * The certificate as it lies there, PEM, unchecked; of an authority that is made where there is
+ * none. For whoever prepares a guest before there is a network: who opens the authority may find it
+ * unusable and make another. The caller frees it.
+ */
+int ca_read(char **pem, struct error *err);
+
 /* The certificate for the guest's trust store, PEM; the authority's. */
 const char *ca_certificate(const struct ca *ca);
 

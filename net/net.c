@@ -268,6 +268,11 @@ int net_open(struct net **out, uv_loop_t *owner, int nic, const struct net_optio
     return rc;
 }
 
+int net_ca_read(char **pem, struct error *err)
+{
+    return ca_read(pem, err);
+}
+
 const char *net_ca(const struct net *net)
 {
     return ca_certificate(net->thread.ca);

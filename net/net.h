@@ -67,6 +67,9 @@ struct net;
 int net_open(struct net **out, uv_loop_t *owner, int nic, const struct net_options *options,
              const struct net_events *events, void *context, struct error *err);
 
+/* PEM of the user's CA before there is a network, see ca_read(). The caller frees it. */
+int net_ca_read(char **pem, struct error *err);
+
 /* PEM of the CA that the guest is to trust. */
 const char *net_ca(const struct net *net);
 

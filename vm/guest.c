@@ -98,18 +98,17 @@ static void guest_correct_clock(struct guest *guest)
 static void guest_configure(struct guest *guest)
 {
     uint8_t time_ns[8], entropy[ENTROPY_SIZE];
-    if (guest->bare) {
-        conn_send(guest->conn, WIRE_CONFIGURE, 0, 0, NULL, 0);
-        return;
+    if (!guest->bare) {
+        put_time(time_ns);
+        wire_field_append(&guest->settings, WIRE_SET_TIME, time_ns, sizeof time_ns);
+        if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
+            wire_field_append(&guest->settings, WIRE_SET_ENTROPY, entropy, sizeof entropy);
+        explicit_bzero(entropy, sizeof entropy);
     }
-    put_time(time_ns);
-    wire_field_append(&guest->settings, WIRE_SET_TIME, time_ns, sizeof time_ns);
-    if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
-        wire_field_append(&guest->settings, WIRE_SET_ENTROPY, entropy, sizeof entropy);
-    explicit_bzero(entropy, sizeof entropy);
     conn_send(guest->conn, WIRE_CONFIGURE, 0, 0, buf_data(&guest->settings),
               (uint32_t)buf_len(&guest->settings));
-    explicit_bzero(buf_data(&guest->settings), buf_len(&guest->settings));
+    if (buf_len(&guest->settings) > 0)
+        explicit_bzero(buf_data(&guest->settings), buf_len(&guest->settings));
     buf_free(&guest->settings);
 }
 

@@ -33,10 +33,11 @@ int template_key(const struct template_spec *spec, char key[TEMPLATE_KEY_SIZE], 
     if (rc < 0)
         return rc;
     const char *initrd = strrchr(spec->machine.initrd, '/'); /* it is named after its content */
-    CLEAN_FREE char *text = str_printf(
-        FORMAT " %s %s %lld %lld.%09ld %s %s %llu", shape, spec->machine.binary,
-        (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, spec->image_id,
-        initrd != NULL ? initrd : "", (unsigned long long)spec->disk_size);
+    CLEAN_FREE char *text =
+        str_printf(FORMAT " %s %s %lld %lld.%09ld %s %s %llu %s", shape, spec->machine.binary,
+                   (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                   spec->image_id, initrd != NULL ? initrd : "",
+                   (unsigned long long)spec->disk_size, spec->trust != NULL ? spec->trust : "");
     if (text == NULL)
         return error_set(err, ENOMEM, "out of memory");
     rc = hash_memory(text, strlen(text), hex, err);

@@ -25,6 +25,7 @@ struct template_spec {
     const char *image_id;
     const char *rootfs;
     uint64_t disk_size;
+    const char *trust; /* PEM of an authority that its guest trusts; may be NULL */
 };
 
 /* -errno where QEMU's binary cannot be looked at. */

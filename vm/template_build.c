@@ -4,8 +4,9 @@
  * devices, end QEMU, rename. It must never run again after that: the file would no longer be what
  * the devices' state belongs to.
  *
- * The last step in the guest waits for the kernel to have found its clock: until then each fork
- * would do that anew, and its clock would be less exact.
+ * The kernel is given the time to find its clock and to do what it puts off after a boot (network
+ * links, bitmaps, timers), and after the last command what RCU puts off: each fork would do all of
+ * that anew, and for a fork that is new code to translate. Nothing tells when that is over.
  *
  * One lock file per key makes all but one builder wait; what they find when they have it is the
  * result. Waiting is done in a worker thread, the rest on the loop.
@@ -30,6 +31,7 @@
 #include "vm/template_cache.h"
 
 #define BUILD_TIMEOUT_MS 120000
+#define SETTLE_MS        200
 
 struct template_build {
     uv_loop_t *loop;
@@ -38,7 +40,7 @@ struct template_build {
     void (*done)(void *context, const struct error *why);
     void *context;
     uv_work_t waiting;
-    uv_timer_t timeout, finish;
+    uv_timer_t timeout, settle, finish;
     int lock, hold;
     char *directory, *ram, *disk, *state; /* of the one that is being made */
     struct qemu *qemu;
@@ -59,10 +61,8 @@ static const char files_read[] =
 
 /* Run one after the other; that an image has no such program does not matter. */
 static const char *const warm_up[][4] = {
-    {"sh", "-c", files_read, NULL},
-    {"true", NULL},
-    {"sh", "-c", clock_found, NULL},
-    {"true", NULL},
+    {"sh", "-c", files_read, NULL}, {"true", NULL}, {"sh", "-c", clock_found, NULL},
+    {"sleep", "1.2", NULL},         {"true", NULL},
 };
 
 static void build_next(struct template_build *build);
@@ -116,6 +116,7 @@ static void build_end(struct template_build *build, const struct error *why)
     if (why != NULL)
         build->why = *why;
     uv_timer_stop(&build->timeout);
+    uv_timer_stop(&build->settle);
     uv_timer_start(&build->finish, build_finish, 0, 0);
 }
 
@@ -181,6 +182,12 @@ static void on_quiet(void *context, uint32_t code)
     qmp_run(qemu_qmp(build->qemu), "stop", NULL, on_stopped, build);
 }
 
+static void on_settled(uv_timer_t *timer)
+{
+    struct template_build *build = timer->data;
+    guest_quiesce(build->guest, false, on_quiet, build);
+}
+
 static void on_spawned(void *context, uint32_t pid)
 {
     (void)context;
@@ -224,7 +231,7 @@ static void build_next(struct template_build *build)
     struct error err = {0};
     CLEAN_STRV struct strv argv = {0};
     if (build->step == sizeof warm_up / sizeof warm_up[0]) {
-        guest_quiesce(build->guest, false, on_quiet, build);
+        uv_timer_start(&build->settle, on_settled, SETTLE_MS, 0);
         return;
     }
     for (const char *const *word = warm_up[build->step++]; *word != NULL; word++)
@@ -267,7 +274,7 @@ static int build_start(struct template_build *build, struct error *err)
 {
     static const struct qemu_events events = {.ended = on_qemu_ended};
     static const struct guest_events guest_events = {on_ready, on_guest_ended};
-    static const struct guest_settings settings = {.bare = true};
+    const struct guest_settings settings = {.bare = true, .trust = build->spec->trust};
     int rc = build_files(build, err);
     if (rc < 0)
         return rc;
@@ -338,9 +345,10 @@ int template_build(struct template_build **out, uv_loop_t *loop, const struct te
     build->context = context;
     build->hold = -1;
     uv_timer_init(loop, &build->timeout);
+    uv_timer_init(loop, &build->settle);
     uv_timer_init(loop, &build->finish);
-    build->waiting.data = build->timeout.data = build->finish.data = build;
-    build->handles = 2;
+    build->waiting.data = build->timeout.data = build->settle.data = build->finish.data = build;
+    build->handles = 3;
     build->working = true;
     uv_queue_work(loop, &build->waiting, build_wait, build_waited);
     *out = build;
@@ -358,5 +366,6 @@ void template_build_close(struct template_build *build)
         build->handles++;
     }
     uv_close((uv_handle_t *)&build->timeout, build_freed);
+    uv_close((uv_handle_t *)&build->settle, build_freed);
     uv_close((uv_handle_t *)&build->finish, build_freed);
 }

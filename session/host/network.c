@@ -446,6 +446,11 @@ void network_ready(struct host *host)
                   names);
 }
 
+int network_authority(char **pem, struct error *err)
+{
+    return net_ca_read(pem, err);
+}
+
 const char *network_trust(const struct host *host)
 {
     return host->network != NULL && host->network->net != NULL ? net_ca(host->network->net) : NULL;

@@ -22,6 +22,9 @@ void network_free(struct host *host); /* and what the snapshot said */
 /* The values of the secrets are wiped: the VM is up, and will not be started in another way. */
 void network_ready(struct host *host);
 
+/* PEM of the user's authority, before there is a network. The caller frees it. */
+int network_authority(char **pem, struct error *err);
+
 /* PEM of the authority that the guest is to trust; NULL: there is no network. */
 const char *network_trust(const struct host *host);
 

@@ -187,6 +187,16 @@ static void told_free(struct told *told)
 }
 #define CLEAN_TOLD __attribute__((cleanup(told_free)))
 
+/* Of a fork, the template's guest has been told: that is what its key says. */
+static const char *vm_trust(const struct host *host)
+{
+    const struct vm *vm = host->vm;
+    const char *trust = network_trust(host);
+    bool told = trust != NULL && vm->forked && vm->snapshot == NULL && vm->trust != NULL &&
+                strcmp(vm->trust, trust) == 0;
+    return told ? NULL : trust;
+}
+
 static int vm_tell(struct host *host, struct told *out, struct error *err)
 {
     bool resumed = vm_resumed(host) != NULL;
@@ -199,7 +209,7 @@ static int vm_tell(struct host *host, struct told *out, struct error *err)
                     : resumed                 ? NULL
                                               : out->hostname,
         .env = &out->env,
-        .trust = network_trust(host),
+        .trust = vm_trust(host),
         .offline = host->config.no_net,
         .restored = resumed,
     };
@@ -468,7 +478,10 @@ static int vm_launch(struct vm *vm, struct error *err)
         return vm_launch_snapshot(vm, err);
     if (vm->host->config.cold)
         return vm_boot(vm, err);
-    rc = template_key(&vm->spec, vm->key, err);
+    rc = network_authority(&vm->trust, err);
+    vm->spec.trust = vm->trust;
+    if (rc == 0)
+        rc = template_key(&vm->spec, vm->key, err);
     if (rc < 0)
         return rc;
     if (template_open(vm->key, &vm->template, NULL) == 0)
@@ -528,6 +541,7 @@ static void vm_release(struct vm *vm)
     strv_free(&vm->layers);
     free(vm->binary);
     free(vm->initrd);
+    free(vm->trust);
     free(vm->name);
     free(vm->ram);
     free(vm->overlay);

@@ -18,6 +18,7 @@ struct vm {
     struct template_spec spec;
     char shape[MACHINE_SHAPE_SIZE];
     char *binary, *initrd, *name, *ram;
+    char *trust; /* what the template's guest trusts already */
     int ram_fd; /* what the memory started as: the template's, or our own `ram` */
     char key[TEMPLATE_KEY_SIZE];
     struct template template;
