@@ -47,6 +47,7 @@ static const char *check_setting(const struct wire_field *field, size_t *env_cou
 {
     switch (field->tag) {
     case WIRE_SET_TIME:
+    case WIRE_SET_TIME_PASSED:
         return field->length == 8 ? NULL : "a time that is not 8 bytes";
     case WIRE_SET_ENTROPY:
         return field->length >= CONFIGURE_ENTROPY_MIN && field->length <= CONFIGURE_ENTROPY_MAX
@@ -77,7 +78,9 @@ static void take_setting(struct settings *settings, const struct wire_field *fie
     *room += (size_t)field->length + 1;
     switch (field->tag) {
     case WIRE_SET_TIME:
+    case WIRE_SET_TIME_PASSED:
         settings->has_time = true;
+        settings->time_passed = field->tag == WIRE_SET_TIME_PASSED;
         settings->time = get_u64(field->data);
         break;
     case WIRE_SET_ENTROPY:
@@ -173,7 +176,11 @@ static int apply_time(const struct settings *settings)
 {
     struct timespec now = {.tv_sec = (time_t)(settings->time / NANOSECONDS),
                            .tv_nsec = (long)(settings->time % NANOSECONDS)};
+    struct timespec is;
     if (!settings->has_time)
+        return 0;
+    if (settings->time_passed && clock_gettime(CLOCK_REALTIME, &is) == 0 &&
+        (is.tv_sec > now.tv_sec || (is.tv_sec == now.tv_sec && is.tv_nsec >= now.tv_nsec)))
         return 0;
     return clock_settime(CLOCK_REALTIME, &now) != 0 ? -errno : 0;
 }

@@ -24,10 +24,10 @@ struct settings {
     const char *hostname;  /* NULL: none */
     char **env;
     size_t env_count;
-    uint64_t time; /* nanoseconds since 1970 */
-    bool has_time;
-    const uint8_t *trust; /* PEM */
-    uint32_t trust_size;  /* 0: none */
+    uint64_t time;              /* nanoseconds since 1970 */
+    bool has_time, time_passed; /* time_passed: only forwards */
+    const uint8_t *trust;       /* PEM */
+    uint32_t trust_size;        /* 0: none */
     bool offline, restored;
 };
 

@@ -80,13 +80,14 @@ enum { WIRE_STDIN = 0, WIRE_STDOUT = 1, WIRE_STDERR = 2, WIRE_CHANNEL = 3, WIRE_
 /* Fields: u8 tag, u32 length, bytes; the order of repeated tags is kept, unknown tags are errors.
  */
 enum wire_setting {
-    WIRE_SET_TIME = 1, /* u64 nanoseconds since 1970: the wall clock */
-    WIRE_SET_ENTROPY,  /* 32 to 256 bytes: credited to the RNG, which is reseeded */
-    WIRE_SET_HOSTNAME, /* 1 to 63 bytes */
-    WIRE_SET_ENV,      /* NAME=VALUE for every command; repeated */
-    WIRE_SET_TRUST,    /* PEM: a certificate authority to trust, 1 to WIRE_TRUST_MAX bytes */
-    WIRE_SET_OFFLINE,  /* empty: there is no network; the interface is taken down */
-    WIRE_SET_RESTORED, /* empty: the VM was restored; what it is connected to is gone */
+    WIRE_SET_TIME = 1,    /* u64 nanoseconds since 1970: the wall clock */
+    WIRE_SET_ENTROPY,     /* 32 to 256 bytes: credited to the RNG, which is reseeded */
+    WIRE_SET_HOSTNAME,    /* 1 to 63 bytes */
+    WIRE_SET_ENV,         /* NAME=VALUE for every command; repeated */
+    WIRE_SET_TRUST,       /* PEM: a certificate authority to trust, 1 to WIRE_TRUST_MAX bytes */
+    WIRE_SET_OFFLINE,     /* empty: there is no network; the interface is taken down */
+    WIRE_SET_RESTORED,    /* empty: the VM was restored; what it is connected to is gone */
+    WIRE_SET_TIME_PASSED, /* u64 as TIME: the clock is set to it if it says less */
     WIRE_SETTINGS
 };
 

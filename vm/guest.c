@@ -17,7 +17,12 @@
 #include "base/log.h"
 
 #define ENTROPY_SIZE 64
-#define QUEUE_MAX    ((size_t)WIRE_STREAMS_MAX * WIRE_WINDOW)
+
+/* The clock: as late as the way to the guest is long. Tried again until that is short. */
+#define CLOCK_TRIP_NS UINT64_C(5000000)
+#define CLOCK_TRIES   10
+
+#define QUEUE_MAX ((size_t)WIRE_STREAMS_MAX * WIRE_WINDOW)
 
 struct guest_command {
     struct guest *guest;
@@ -37,6 +42,9 @@ struct guest {
     uint8_t epoch[WIRE_EPOCH_SIZE];
     struct buf settings;
     bool greeted, ready, ended;
+    unsigned configures;  /* that are not answered yet */
+    unsigned clock_tries; /* that are left */
+    uint64_t clock_sent;  /* CLOCK_MONOTONIC, ns */
     bool eager, bare;
     bool held; /* frames wait in `waiting` until guest_resume() */
     struct buf waiting;
@@ -87,29 +95,66 @@ static void guest_hello(struct guest *guest)
     conn_send(guest->conn, WIRE_HELLO, 0, 0, hello, sizeof hello);
 }
 
-/* The first setting of the clock was late by what it took to arrive: more than this one is. */
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * A clock that is set to a time of ours is late by what that took to arrive, never early: the
+ * latest of several is the best.
+ */
 static void guest_correct_clock(struct guest *guest)
 {
-    uint8_t field[5 + 8] = {WIRE_SET_TIME, 8};
+    uint8_t field[5 + 8] = {WIRE_SET_TIME_PASSED, 8};
     put_time(field + 5);
+    guest->clock_sent = monotonic_ns();
+    guest->configures++;
     guest_send(guest, WIRE_CONFIGURE, 0, 0, field, sizeof field);
+}
+
+void guest_clock(struct guest *guest)
+{
+    if (!guest->ready || guest->bare)
+        return;
+    guest->clock_tries = CLOCK_TRIES;
+    guest_correct_clock(guest);
+}
+
+static void guest_clock_answer(struct guest *guest)
+{
+    if (guest->clock_tries == 0 || --guest->clock_tries == 0 || guest->held)
+        return;
+    if (monotonic_ns() - guest->clock_sent > CLOCK_TRIP_NS)
+        guest_correct_clock(guest);
+}
+
+static void send_settings(struct guest *guest)
+{
+    guest->configures++;
+    conn_send(guest->conn, WIRE_CONFIGURE, 0, 0, buf_data(&guest->settings),
+              (uint32_t)buf_len(&guest->settings));
+    if (buf_len(&guest->settings) > 0)
+        explicit_bzero(buf_data(&guest->settings), buf_len(&guest->settings));
+    buf_free(&guest->settings);
 }
 
 static void guest_configure(struct guest *guest)
 {
     uint8_t time_ns[8], entropy[ENTROPY_SIZE];
-    if (!guest->bare) {
+    if (guest->bare) {
+        if (buf_len(&guest->settings) > 0)
+            send_settings(guest);
+    } else {
         put_time(time_ns);
         wire_field_append(&guest->settings, WIRE_SET_TIME, time_ns, sizeof time_ns);
         if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
             wire_field_append(&guest->settings, WIRE_SET_ENTROPY, entropy, sizeof entropy);
         explicit_bzero(entropy, sizeof entropy);
     }
-    conn_send(guest->conn, WIRE_CONFIGURE, 0, 0, buf_data(&guest->settings),
-              (uint32_t)buf_len(&guest->settings));
-    if (buf_len(&guest->settings) > 0)
-        explicit_bzero(buf_data(&guest->settings), buf_len(&guest->settings));
-    buf_free(&guest->settings);
+    send_settings(guest); /* an empty one is answered when there is nothing left to do */
 }
 
 /* Copies a text of the guest's into a string that may be shown. */
@@ -145,10 +190,15 @@ static void on_configured(struct guest *guest, struct guest_command *command,
         guest_text(text, sizeof text, frame->payload + 4, frame->length - 4);
         log_warn(LOG_AGENT, "configure: %s: %s", text, strerror((int)(code & 0xff)));
     }
-    if (!guest->ready) {
+    if (guest->configures == 0) {
+        guest_violation(guest, "an answer that nobody waits for");
+    } else if (--guest->configures > 0) {
+        return;
+    } else if (guest->ready) {
+        guest_clock_answer(guest);
+    } else {
         guest->ready = true;
-        if (!guest->bare)
-            guest_correct_clock(guest);
+        guest_clock(guest);
         guest->events.ready(guest->context);
     }
 }
@@ -482,6 +532,7 @@ void guest_resume(struct guest *guest)
         conn_send(guest->conn, frame.type, frame.flags, frame.stream, frame.payload, frame.length);
         buf_consume(&guest->waiting, (size_t)size);
     }
+    guest_clock(guest); /* it stood still, and so did its clock */
 }
 
 /* Takes back what the guest has not been told of: frames that wait until it goes on. */

@@ -99,6 +99,9 @@ void guest_quiesce(struct guest *guest, bool freeze, void (*quiet)(void *context
                    void *context);
 void guest_resume(struct guest *guest);
 
+/* The VM stood still: its clock is set to ours again, forwards only. */
+void guest_clock(struct guest *guest);
+
 /*
  * A command as the guest knows it while it stands still, for guest_adopt() on the restored VM: what
  * waits to be sent is not in it.

@@ -174,6 +174,8 @@ static void on_paused(void *context, const cJSON *result, const struct error *wh
     if (result != NULL) {
         host->paused = pausing->pause;
         record_state(host, network_state(host));
+        if (!pausing->pause)
+            guest_clock(host->guest);
     }
     for (struct peer *peer = host->peers; peer != NULL; peer = peer->next)
         if (peer == pausing->peer)

@@ -35,6 +35,10 @@ run "$VMDECK" unpause twin
 expect 0 '' '' 'unpause'
 inside twin 'cat /root/mine'
 [ "$(cat out)" = two ] || fail "after the pause: $(cat out)"
+before=$(date +%s%N)
+inside twin 'date +%s%N'
+now=$(tr -dc 0-9 <out)
+[ "$((now + 10000000))" -ge "$before" ] || fail "a pause puts the clock back: by $((before - now)) ns"
 
 # --- suspend and start, more than once
 

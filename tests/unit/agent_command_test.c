@@ -129,6 +129,7 @@ static void test_bad_settings(void **state)
         {"little", EINVAL, WIRE_SET_ENTROPY}, {"", EINVAL, WIRE_SET_HOSTNAME},
         {"a b", EINVAL, WIRE_SET_HOSTNAME},   {"-a", EINVAL, WIRE_SET_HOSTNAME},
         {"a\n", EINVAL, WIRE_SET_HOSTNAME},   {"", EINVAL, WIRE_SET_TRUST},
+        {"123456789", EINVAL, WIRE_SET_TIME_PASSED},
         {"x", EINVAL, WIRE_SET_OFFLINE},      {"x", EINVAL, WIRE_SET_RESTORED},
         {"", EPROTO, WIRE_SETTINGS},          {"", EPROTO, 0},
     };

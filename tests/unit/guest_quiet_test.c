@@ -202,11 +202,29 @@ static void test_held(void **state)
     guest_consumed(command, WIRE_STDOUT, 3);
     assert_int_equal(next(f, NULL), -1);
     guest_resume(f->guest);
-    EXPECT(f, WIRE_HELLO, WIRE_DATA, WIRE_RESIZE, WIRE_CREDIT);
-    guest_signal(command, 1); /* at once again */
+    EXPECT(f, WIRE_HELLO, WIRE_DATA, WIRE_RESIZE, WIRE_CREDIT, WIRE_CONFIGURE); /* the clock */
+    guest_signal(command, 1);                                                   /* at once again */
     EXPECT(f, WIRE_SIGNAL);
     assert_int_equal(f->quiet, 1);
     assert_false(f->ended);
+}
+
+/* The clock is set again as long as the answers are late, but not for ever. */
+static void test_clock(void **state)
+{
+    struct fixture *f = *state;
+    unsigned times = 1; /* that of begin() */
+    begin(f);
+    do {
+        uv_sleep(6); /* a way of more than 5 ms */
+        say_u32(f, WIRE_CONFIGURED, 0, 0);
+        uv_run(&f->loop, UV_RUN_ONCE);
+    } while (next(f, NULL) == WIRE_CONFIGURE && ++times < 100);
+    assert_int_equal(times, 10);
+    assert_false(f->ended);
+    say_u32(f, WIRE_CONFIGURED, 0, 0); /* to nothing */
+    UNTIL(f, f->ended);
+    assert_int_equal(f->code, EPROTO);
 }
 
 /* A guest that could not freeze its file system says so. */
@@ -230,7 +248,7 @@ static void test_late_quiet(void **state)
     guest_quiesce(f->guest, false, on_quiet, f);
     guest_resume(f->guest);
     guest_quiesce(f->guest, false, on_quiet, f);
-    EXPECT(f, WIRE_QUIESCE, WIRE_HELLO, WIRE_QUIESCE);
+    EXPECT(f, WIRE_QUIESCE, WIRE_HELLO, WIRE_CONFIGURE, WIRE_QUIESCE);
     say_u32(f, WIRE_QUIET, 0, 0);
     say(f, WIRE_DATA, WIRE_STDOUT, 1, "abc", 3);
     UNTIL(f, f->bytes == 3);
@@ -341,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_frozen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late_quiet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
