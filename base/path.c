@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -179,5 +180,17 @@ int path_write(const char *path, mode_t mode, const void *data, size_t size, str
         unlink(temporary);
         return error_system(err, -rc, "cannot write %s", path);
     }
+    return 0;
+}
+
+int path_lock(const char *path, int *fd, struct error *err)
+{
+    CLEAN_FD int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = lock;
+    while (rc >= 0 && (rc = flock(lock, LOCK_EX)) < 0 && errno == EINTR)
+        rc = 0;
+    if (rc < 0)
+        return error_system(err, errno, "cannot lock %s", path);
+    *fd = take_fd(&lock);
     return 0;
 }

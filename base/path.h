@@ -38,6 +38,12 @@ int path_read(const char *path, size_t max, struct buf *out, struct error *err);
 /* Writes the file under a temporary name, syncs it and renames it into place. */
 int path_write(const char *path, mode_t mode, const void *data, size_t size, struct error *err);
 
+/*
+ * Opens a lock file (made with mode 0600 where it is missing; not through a link) and waits for its
+ * exclusive flock(2), which is held until *fd and its copies are closed.
+ */
+int path_lock(const char *path, int *fd, struct error *err);
+
 /* All bytes, or -errno: goes on after EINTR and short counts. */
 int fd_write_all(int fd, const void *data, size_t size);
 

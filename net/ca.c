@@ -20,7 +20,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -69,22 +68,6 @@ static time_t as_time(const mbedtls_x509_time *time)
                     .tm_min = time->min,
                     .tm_sec = time->sec};
     return timegm(&tm);
-}
-
-/* The directory's lock, held until the descriptor is closed. */
-static int lock_directory(const char *directory, int *out, struct error *err)
-{
-    CLEAN_FREE char *path = str_printf("%s/lock", directory);
-    if (path == NULL)
-        return error_set(err, ENOMEM, "out of memory");
-    CLEAN_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = fd;
-    while (rc >= 0 && (rc = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
-        rc = 0;
-    if (rc < 0)
-        return error_system(err, errno, "cannot lock %s", path);
-    *out = take_fd(&fd);
-    return 0;
 }
 
 /* Is it a private key's file as we make it? */
@@ -218,8 +201,9 @@ static int open_files(struct ca *ca, struct error *err)
     int rc = path_xdg(PATH_DATA, "ca", &directory, err);
     if (rc == 0)
         rc = path_mkdirs(directory, 0700, err);
+    CLEAN_FREE char *lock_path = rc == 0 ? str_printf("%s/lock", directory) : NULL;
     if (rc == 0)
-        rc = lock_directory(directory, &lock, err);
+        rc = lock_path != NULL ? path_lock(lock_path, &lock, err) : -ENOMEM;
     if (rc < 0)
         return rc;
     CLEAN_FREE char *key_path = str_printf("%s/ca.key", directory);

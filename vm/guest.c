@@ -211,7 +211,7 @@ static void on_spawned(struct guest *guest, struct guest_command *command,
         return;
     }
     command->spawned = true;
-    if (!command->abandoned)
+    if (!command->abandoned && command->events.spawned != NULL)
         command->events.spawned(command->context, get_u32(frame->payload));
 }
 
@@ -224,7 +224,7 @@ static void on_failed(struct guest *guest, struct guest_command *command, const 
         return;
     }
     guest_text(text, sizeof text, frame->payload + 8, frame->length - 8);
-    if (!command->abandoned)
+    if (!command->abandoned && command->events.failed != NULL)
         command->events.failed(command->context, code, (enum wire_stage)stage, text);
     command_free(command);
 }
@@ -244,7 +244,7 @@ static void on_data(struct guest *guest, struct guest_command *command, const st
     }
     command->output_credit[channel] -= frame->length;
     command->ended[channel] = last;
-    if (command->abandoned)
+    if (command->abandoned || command->events.output == NULL)
         guest_consumed(command, channel, frame->length);
     else
         command->events.output(command->context, channel, frame->payload, frame->length, last);
@@ -258,7 +258,7 @@ static void on_credit(struct guest *guest, struct guest_command *command, const 
         return;
     }
     command->input_credit += bytes;
-    if (!command->abandoned)
+    if (!command->abandoned && command->events.accepted != NULL)
         command->events.accepted(command->context, bytes);
 }
 
@@ -269,7 +269,7 @@ static void on_exited(struct guest *guest, struct guest_command *command, const 
         guest_violation(guest, "an exit that cannot be");
         return;
     }
-    if (!command->abandoned)
+    if (!command->abandoned && command->events.exited != NULL)
         command->events.exited(command->context, code, signal);
     command_free(command);
 }

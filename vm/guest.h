@@ -58,6 +58,7 @@ struct guest_spawn {
     bool no_stdin;
 };
 
+/* Those that are of no interest are NULL; output that nobody takes is dropped. */
 struct guest_command_events {
     void (*spawned)(void *context, uint32_t pid);
     /* Could not be started: errno of the guest, the stage, the agent's words. The end. */

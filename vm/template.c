@@ -62,12 +62,7 @@ int templates_lock(int *fd, struct error *err)
 {
     CLEAN_FREE char *path = NULL;
     int rc = template_path("lock", &path, err);
-    if (rc < 0 || path == NULL)
-        return rc;
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0 || flock(*fd, LOCK_EX) < 0)
-        return error_system(err, errno, "cannot lock %s", path);
-    return 0;
+    return rc == 0 ? path_lock(path, fd, err) : rc;
 }
 
 int template_entry(char **directory, int *hold, struct error *err)

@@ -45,7 +45,6 @@ struct template_build {
     char *directory, *ram, *disk, *state; /* of the one that is being made */
     struct qemu *qemu;
     struct guest *guest;
-    struct guest_command *command;
     size_t step; /* next row of warm_up */
     bool found, saved, closed, over, working;
     struct error why;
@@ -188,33 +187,12 @@ static void on_settled(uv_timer_t *timer)
     guest_quiesce(build->guest, false, on_quiet, build);
 }
 
-static void on_spawned(void *context, uint32_t pid)
-{
-    (void)context;
-    (void)pid;
-}
-
 static void on_failed(void *context, uint32_t code, enum wire_stage stage, const char *text)
 {
     (void)code;
     (void)stage;
     (void)text;
     build_next(context);
-}
-
-static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
-                      bool last)
-{
-    struct template_build *build = context;
-    (void)data;
-    (void)last;
-    guest_consumed(build->command, channel, size);
-}
-
-static void on_accepted(void *context, uint32_t bytes)
-{
-    (void)context;
-    (void)bytes;
 }
 
 static void on_exited(void *context, uint32_t code, uint32_t signal)
@@ -226,8 +204,8 @@ static void on_exited(void *context, uint32_t code, uint32_t signal)
 
 static void build_next(struct template_build *build)
 {
-    static const struct guest_command_events events = {on_spawned, on_failed, on_output,
-                                                       on_accepted, on_exited};
+    static const struct guest_command_events events = {.failed = on_failed, .exited = on_exited};
+    struct guest_command *command;
     struct error err = {0};
     CLEAN_STRV struct strv argv = {0};
     if (build->step == sizeof warm_up / sizeof warm_up[0]) {
@@ -237,7 +215,7 @@ static void build_next(struct template_build *build)
     for (const char *const *word = warm_up[build->step++]; *word != NULL; word++)
         strv_add(&argv, *word);
     const struct guest_spawn spawn = {.argv = &argv, .no_stdin = true};
-    if (guest_spawn(build->guest, &spawn, &events, build, &build->command, &err) < 0)
+    if (guest_spawn(build->guest, &spawn, &events, build, &command, &err) < 0)
         build_end(build, &err);
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,10 +84,11 @@ int template_restore(const struct snapfile *file, const char *key, uint64_t memo
         rc = template_path(key, &final, err);
     if (rc < 0)
         return rc;
-    CLEAN_FD int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLEAN_FD int lock = -1;
     CLEAN_FD int hold = -1;
-    if (lock < 0 || flock(lock, LOCK_EX) < 0)
-        return error_system(err, errno, "cannot lock %s", path);
+    rc = path_lock(path, &lock, err);
+    if (rc < 0)
+        return rc;
     *found = template_open(key, &template, NULL) == 0;
     if (*found) {
         template_close(&template);

@@ -25,13 +25,13 @@
 #include "session/host/network.h"
 #include "session/host/record.h"
 #include "session/host/report.h"
-#include "session/host/saving.h"
 #include "session/host/snapshot.h"
 #include "session/host/spare.h"
 #include "session/host/terminals.h"
 #include "session/host/viewers.h"
 #include "session/protocol/control.h"
 #include "session/protocol/json.h"
+#include "session/store/leftover.h"
 
 #define PEER_QUEUE_MAX ((size_t)CONTROL_STREAMS_MAX * CONTROL_WINDOW * 2)
 #define LISTEN_BACKLOG 128

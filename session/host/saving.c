@@ -170,41 +170,9 @@ static int resume_terminal(struct host *host, const cJSON *object, const struct 
 }
 
 /* Ends in the guest what a client had started. */
-static void on_nothing(void *context, uint32_t value)
-{
-    (void)context;
-    (void)value;
-}
-
-static void on_failed(void *context, uint32_t code, enum wire_stage stage, const char *text)
-{
-    (void)context;
-    (void)code;
-    (void)stage;
-    (void)text;
-}
-
-static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
-                      bool last)
-{
-    (void)context;
-    (void)channel;
-    (void)data;
-    (void)size;
-    (void)last;
-}
-
-static void on_exited(void *context, uint32_t code, uint32_t signal)
-{
-    (void)context;
-    (void)code;
-    (void)signal;
-}
-
 static int abandon_stream(struct host *host, const cJSON *object, struct error *err)
 {
-    static const struct guest_command_events events = {on_nothing, on_failed, on_output, on_nothing,
-                                                       on_exited};
+    static const struct guest_command_events events = {0};
     struct guest_command_state state;
     struct guest_command *command;
     stream_parse(object, &state);

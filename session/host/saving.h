@@ -10,7 +10,6 @@
 
 enum save_purpose { SAVE_SNAPSHOT, SAVE_SUSPEND, SAVE_FORK };
 
-#define SUSPENDED_FILE "suspended.qcow2" /* in the directory of a suspended session */
 
 struct saving {
     struct host *host;

@@ -34,6 +34,7 @@
 #include "session/host/terminals.h"
 #include "session/host/vm.h"
 #include "session/protocol/json.h"
+#include "session/store/leftover.h"
 #include "session/store/snapshots.h"
 
 #define QUIET_TIMEOUT_MS 5000 /* a guest whose agent gets no processor for that long is stuck */
@@ -148,7 +149,8 @@ static void saving_reply(struct saving *saving, cJSON *reply)
 {
     if (saving->stopped) /* and it stays so */
         saving->stood_ns = uv_hrtime() - saving->stopped_at;
-    cJSON_AddNumberToObject(reply, "stopped_ms", (double)saving->stood_ns / 1e6);
+    const uint64_t microseconds = saving->stood_ns / 1000;
+    cJSON_AddNumberToObject(reply, "stopped_ms", (double)microseconds / 1000);
     if (saving->peer != NULL)
         peer_reply(saving->peer, saving->request, reply, NULL);
     else
@@ -496,10 +498,15 @@ static int saving_begin(struct peer *peer, const cJSON *request, const struct sa
     struct host *host = peer->host;
     struct vm *vm = host->vm;
     struct saving *saving = malloc(sizeof *saving);
-    if (saving == NULL || what->path == NULL || host->saving != NULL) {
+    char *rootfs = strdup(vm->spec.rootfs);
+    char *state = vm_file(vm, "state"), *files = vm_file(vm, "files");
+    if (saving == NULL || what->path == NULL || rootfs == NULL || state == NULL || files == NULL) {
         free(what->path);
         free(what->name);
         free(saving);
+        free(rootfs);
+        free(state);
+        free(files);
         return error_set(err, ENOMEM, "out of memory");
     }
     *saving = *what;
@@ -511,9 +518,9 @@ static int saving_begin(struct peer *peer, const cJSON *request, const struct sa
     saving->memory_size = host->config.memory;
     saving->disk_size = vm->spec.disk_size;
     saving->directory = host->directory;
-    saving->rootfs = strdup(vm->spec.rootfs);
-    saving->state = vm_file(vm, "state");
-    saving->files = vm_file(vm, "files");
+    saving->rootfs = rootfs;
+    saving->state = state;
+    saving->files = files;
     saving->row = (struct snapshot_record){
         .kind = saving->disk_only ? SNAPSHOT_DISK : SNAPSHOT_RAM,
         .name = saving->name,

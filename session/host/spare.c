@@ -77,12 +77,6 @@ static void on_quiet(void *context, uint32_t code)
         qmp_run(qemu_qmp(host->qemu), "stop", NULL, on_stopped, host);
 }
 
-static void on_spawned(void *context, uint32_t pid)
-{
-    (void)context;
-    (void)pid;
-}
-
 static void on_failed(void *context, uint32_t code, enum wire_stage stage, const char *text)
 {
     struct host *host = context;
@@ -90,22 +84,6 @@ static void on_failed(void *context, uint32_t code, enum wire_stage stage, const
     (void)stage;
     (void)text;
     guest_quiesce(host->guest, false, on_quiet, host);
-}
-
-static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
-                      bool last)
-{
-    (void)context; /* less than a window: no credit is needed */
-    (void)channel;
-    (void)data;
-    (void)size;
-    (void)last;
-}
-
-static void on_accepted(void *context, uint32_t bytes)
-{
-    (void)context;
-    (void)bytes;
 }
 
 static void on_exited(void *context, uint32_t code, uint32_t signal)
@@ -118,8 +96,7 @@ static void on_exited(void *context, uint32_t code, uint32_t signal)
 
 void spare_ready(struct host *host)
 {
-    static const struct guest_command_events events = {on_spawned, on_failed, on_output,
-                                                       on_accepted, on_exited};
+    static const struct guest_command_events events = {.failed = on_failed, .exited = on_exited};
     CLEAN_STRV struct strv argv = {0};
     struct guest_command *command;
     struct error err = {0};
@@ -200,9 +177,13 @@ static void spare_launch(const struct host *host)
     struct error err = {0};
     CLEAN_BUF struct buf out = {0};
     CLEAN_FD int fd = launch_host(NULL, &err);
-    cJSON *hello = cJSON_Parse("{\"request\":\"hello\",\"id\":1,\"version\":1}");
-    cJSON *spare = cJSON_Parse("{\"request\":\"spare\",\"id\":2}");
+    cJSON *hello = cJSON_CreateObject(), *spare = cJSON_CreateObject();
     cJSON *session = session_config_json(&host->config);
+    cJSON_AddStringToObject(hello, "request", "hello");
+    cJSON_AddNumberToObject(hello, "id", 1);
+    cJSON_AddNumberToObject(hello, "version", CONTROL_VERSION);
+    cJSON_AddStringToObject(spare, "request", "spare");
+    cJSON_AddNumberToObject(spare, "id", 2);
     static const char *const personal[] = {"name",          "command",      "argv",
                                            "env",           "cwd",          "bound",
                                            "mounts_hostfs", "mounts_memfs", "shadows"};
@@ -218,7 +199,10 @@ static void spare_launch(const struct host *host)
         cJSON_free(text);
         cJSON_Delete(messages[i]);
     }
-    if (fd < 0 || fd_write_all(fd, buf_data(&out), buf_len(&out)) < 0)
+    int rc = fd < 0 ? fd : fd_write_all(fd, buf_data(&out), buf_len(&out));
+    if (fd >= 0 && rc < 0)
+        error_system(&err, -rc, "its session host does not listen");
+    if (rc < 0)
         log_warn(LOG_HOST, "no spare could be started: %s", err.message);
 }
 

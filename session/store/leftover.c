@@ -59,8 +59,8 @@ static int remove_files(const char *id, const char *directory, struct error *err
     return rc == 0 ? path_remove(directory, err) : rc;
 }
 
-static int end_row(struct registry *registry, const char *id, enum session_state state,
-                   const char *action, const char *reason, struct error *err)
+static int tell(struct registry *registry, const char *id, const char *action, const char *reason,
+                struct error *err)
 {
     char now[EVENT_TIME_SIZE], json[256];
     struct event event = {.time = database_now(), .type = EVENT_SESSION, .json = json};
@@ -70,8 +70,30 @@ static int end_row(struct registry *registry, const char *id, enum session_state
              "{\"time\":\"%s\",\"session\":\"%s\",\"type\":\"session\",\"action\":\"%s\","
              "\"detail\":\"%s\"}",
              now, id, action, reason);
+    return events_append(registry, &event, 1, err);
+}
+
+static int end_row(struct registry *registry, const char *id, enum session_state state,
+                   const char *action, const char *reason, struct error *err)
+{
     int rc = session_end(registry, id, state, reason, err);
-    return rc == 0 ? events_append(registry, &event, 1, err) : rc;
+    return rc == 0 ? tell(registry, id, action, reason, err) : rc;
+}
+
+static bool was_suspended(const char *directory)
+{
+    CLEAN_FREE char *path = str_printf("%s/" SUSPENDED_FILE, directory);
+    return path != NULL && access(path, F_OK) == 0;
+}
+
+static int suspend_row(struct registry *registry, const char *id, struct error *err)
+{
+    struct session_record record = {.state = SESSION_SUSPENDED};
+    snprintf(record.id, sizeof record.id, "%s", id);
+    int rc = session_update(registry, &record, SESSION_SET_STATE | SESSION_SET_HOST, err);
+    return rc == 0 ? tell(registry, id, "suspended",
+                          LEFTOVER_REASON ": as it was when it was suspended", err)
+                   : rc;
 }
 
 static int session_directory(const char *id, char **out, struct error *err)
@@ -88,6 +110,8 @@ static int collect_one(struct registry *registry, const char *id, bool live, str
     int rc = session_directory(id, &directory, err);
     if (rc < 0 || host_lives(directory))
         return rc;
+    if (live && was_suspended(directory))
+        return suspend_row(registry, id, err);
     if (remove_files(id, directory, &failed) < 0)
         log_warn(LOG_HOST, "session %s: what its host left: %s", id, failed.message);
     return live ? end_row(registry, id, SESSION_DEAD, "failed", LEFTOVER_REASON, err) : 0;

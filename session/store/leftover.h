@@ -12,13 +12,15 @@
 #include "session/store/registry.h"
 
 #define LEFTOVER_REASON "its session host was killed"
+#define SUSPENDED_FILE  "suspended.qcow2" /* in the directory of a suspended session */
 
 /* Waits for the lock of all sessions; close the descriptor to release it. Hold it for moments. */
 int leftover_lock(int *lock, struct error *err);
 
 /*
  * The caller holds the lock. Removes the files of every session whose host has died and ends it
- * in the registry (SESSION_DEAD) and the event log. Failures with single sessions are logged; a
+ * in the registry (SESSION_DEAD) and the event log. A session that was suspended before is so
+ * again: its file outlives the hosts that take it up. Failures with single sessions are logged; a
  * registry that cannot be used is an error.
  */
 int leftover_collect(struct registry *registry, struct error *err);

@@ -39,9 +39,9 @@ run "$VMDECK" exec --timeout 5 -- sh -c 'trap "" TERM; while :; do sleep 1; done
 [ "$status" -eq 124 ] || fail "time-out of one who ignores SIGTERM: $status"
 
 # Killed at ten moments from the very start to the running command: nothing stays.
-for tenth in 0 1 2 4 7 11 15 19 24 30; do
+for moment in 0 0.02 0.05 0.1 0.15 0.2 0.3 0.5 0.9 2; do
     "$VMDECK" exec -- sh -c 'yes' >/dev/null 2>err &
-    sleep "$((tenth / 10)).$((tenth % 10))"
+    sleep "$moment"
     kill -KILL $!
     wait $! 2>/dev/null
 done

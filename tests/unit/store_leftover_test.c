@@ -153,6 +153,33 @@ static void test_collect(void **state)
     registry_close(registry);
 }
 
+/* Killed after the file of a suspended session was there, or after it had been taken up again. */
+static void test_suspended(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct registry *registry = open_here(fixture);
+    struct error err = {0};
+    struct stat st;
+    char id[SESSION_ID_SIZE];
+    add(registry, "", id);
+    make_files(id, true);
+    CLEAN_FREE char *file = path_of(PATH_STATE, "sessions/%s/" SUSPENDED_FILE, id);
+    touch(file);
+    for (int round = 0; round < 2; round++) {
+        CLEAN_EVENTS struct event_list list = {0};
+        collect(registry);
+        assert_int_equal(state_of(registry, id), SESSION_SUSPENDED);
+        assert_int_equal(stat(file, &st), 0);
+        must(events_query(registry, &(struct event_query){.session = id}, &list, &err), &err);
+        assert_int_equal(list.count, 1);
+        assert_non_null(strstr(list.items[0].json, "\"action\":\"suspended\""));
+    }
+    must(leftover_discard(registry, id, &err), &err);
+    assert_int_equal(state_of(registry, id), SESSION_STOPPED);
+    assert_int_equal(stat(file, &st), -1);
+    registry_close(registry);
+}
+
 /* What is not a session's is left alone, as is a file where a directory should be. */
 static void test_strangers(void **state)
 {
@@ -247,8 +274,8 @@ static void test_discard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(test_collect), STORE_TEST(test_discard),    STORE_TEST(test_strangers),
-        STORE_TEST(test_watch),   cmocka_unit_test(test_time),
+        STORE_TEST(test_collect),   STORE_TEST(test_suspended), STORE_TEST(test_discard),
+        STORE_TEST(test_strangers), STORE_TEST(test_watch),     cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

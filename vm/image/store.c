@@ -50,16 +50,7 @@ int store_lock(int *out, struct error *err)
 {
     CLEAN_FREE char *path = NULL;
     int rc = store_path("lock", &path, err);
-    if (rc < 0)
-        return rc;
-    CLEAN_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_system(err, errno, "cannot open %s", path);
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_system(err, errno, "cannot lock %s", path);
-    *out = take_fd(&fd);
-    return 0;
+    return rc == 0 ? path_lock(path, out, err) : rc;
 }
 
 static bool word_valid(const char *text, size_t length)
