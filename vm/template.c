@@ -129,13 +129,23 @@ void template_close(struct template *template)
     *template = (struct template){.ram_fd = -1, .disk_fd = -1, .state = -1, .hold = -1};
 }
 
-void template_discard(const char *key)
+/* Somebody else may have found it broken too, and made it anew. */
+static bool is_that_one(const char *directory, const struct template *which)
+{
+    struct stat there, held;
+    CLEAN_FREE char *lock = str_printf("%s/lock", directory);
+    return lock != NULL && stat(lock, &there) == 0 && fstat(which->hold, &held) == 0 &&
+           there.st_ino == held.st_ino && there.st_dev == held.st_dev;
+}
+
+void template_discard(const char *key, const struct template *which)
 {
     CLEAN_FREE char *directory = NULL, *aside = NULL;
     CLEAN_FREE char *name = str_printf(".gone-%s-%d", key, (int)getpid());
     struct error err = {0};
     if (name == NULL || template_path(key, &directory, &err) < 0 ||
-        template_path(name, &aside, &err) < 0 || rename(directory, aside) < 0)
+        template_path(name, &aside, &err) < 0 ||
+        (which != NULL && !is_that_one(directory, which)) || rename(directory, aside) < 0)
         return;
     path_remove(aside, NULL);
 }

@@ -52,8 +52,11 @@ struct snapfile;
 int template_restore(const struct snapfile *file, const char *key, uint64_t memory,
                      const volatile int *cancel, bool *found, struct error *err);
 
-/* A template that does not work: gone for whoever comes next; those who use it keep it. */
-void template_discard(const char *key);
+/*
+ * A template that does not work: gone for whoever comes next; those who use it keep it. With
+ * `which`, only if it still is that one that is there.
+ */
+void template_discard(const char *key, const struct template *which);
 
 /*
  * Makes the template of that key, or waits for whoever is making it. `done` (why->code 0: it is

@@ -52,7 +52,7 @@ static void on_guest_ready(void *context)
     vm->up = !vm->host->spare;
     uv_timer_stop(&vm->retry);
     if (vm->forked && (vm->host->config.adopt || vm->host->revive))
-        template_discard(vm->key); /* nobody else will be resumed from a file of our own */
+        template_discard(vm->key, NULL); /* nobody else will be resumed from a file of our own */
     vm->ready(vm->host);
 }
 
@@ -316,8 +316,8 @@ static void vm_unfork(struct vm *vm)
     host->qemu = NULL;
     strv_free(&vm->layers);
     vm->ram_fd = -1; /* the template's */
+    template_discard(vm->key, &vm->template);
     template_close(&vm->template);
-    template_discard(vm->key);
     vm->forked = false;
     vm->broken = (struct error){0};
 }

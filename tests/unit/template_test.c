@@ -86,15 +86,19 @@ static void test_open(void **state)
     CLEAN_FREE char *ram = in_cache("half", "ram");
     assert_int_equal(unlink(ram), 0);
     assert_int_equal(template_open("half", &template, &err), -ENOENT);
-    template_discard("half");
+    template_discard("half", NULL);
     assert_false(is_there("half"));
-    template_discard("half"); /* is gone already */
+    template_discard("half", NULL); /* is gone already */
 
     add_template("whole", 100);
     assert_int_equal(template_open("whole", &template, &err), 0);
     assert_true(template.state >= 0 && template.ram_fd >= 0 && template.disk_fd < 0);
-    template_discard("whole"); /* those who use it keep it */
+    template_discard("whole", &template); /* those who use it keep it */
     assert_false(is_there("whole"));
+    add_template("whole", 0);
+    template_discard("whole", &template); /* made anew: not the one that was found broken */
+    assert_true(is_there("whole"));
+    template_discard("whole", NULL);
     struct stat st;
     assert_int_equal(fstat(template.ram_fd, &st), 0);
     assert_int_equal(st.st_size, BLOCK);
