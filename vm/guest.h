@@ -34,8 +34,8 @@ struct guest_settings {
      */
     bool eager;
     /*
-     * Nothing of a session is told to it beyond these settings, not even the time: `ready` comes when
-     * it has nothing left to do. What a template is made of.
+     * Nothing of a session is told to it beyond these settings, not even the time: `ready` comes
+     * when it has nothing left to do. What a template is made of.
      */
     bool bare;
 };

@@ -10,7 +10,6 @@
 
 enum save_purpose { SAVE_SNAPSHOT, SAVE_SUSPEND, SAVE_FORK };
 
-
 struct saving {
     struct host *host;
     struct peer *peer; /* who asked; NULL: gone */

@@ -19,7 +19,7 @@ struct vm {
     char shape[MACHINE_SHAPE_SIZE];
     char *binary, *initrd, *name, *ram;
     char *trust; /* what the template's guest trusts already */
-    int ram_fd; /* what the memory started as: the template's, or our own `ram` */
+    int ram_fd;  /* what the memory started as: the template's, or our own `ram` */
     char key[TEMPLATE_KEY_SIZE];
     struct template template;
     struct template_build *build;

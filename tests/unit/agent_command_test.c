@@ -125,13 +125,19 @@ static void test_bad_settings(void **state)
         uint32_t error;
         uint8_t tag;
     } rows[] = {
-        {"x", EINVAL, WIRE_SET_ENV},          {"1234567", EINVAL, WIRE_SET_TIME},
-        {"little", EINVAL, WIRE_SET_ENTROPY}, {"", EINVAL, WIRE_SET_HOSTNAME},
-        {"a b", EINVAL, WIRE_SET_HOSTNAME},   {"-a", EINVAL, WIRE_SET_HOSTNAME},
-        {"a\n", EINVAL, WIRE_SET_HOSTNAME},   {"", EINVAL, WIRE_SET_TRUST},
+        {"x", EINVAL, WIRE_SET_ENV},
+        {"1234567", EINVAL, WIRE_SET_TIME},
+        {"little", EINVAL, WIRE_SET_ENTROPY},
+        {"", EINVAL, WIRE_SET_HOSTNAME},
+        {"a b", EINVAL, WIRE_SET_HOSTNAME},
+        {"-a", EINVAL, WIRE_SET_HOSTNAME},
+        {"a\n", EINVAL, WIRE_SET_HOSTNAME},
+        {"", EINVAL, WIRE_SET_TRUST},
         {"123456789", EINVAL, WIRE_SET_TIME_PASSED},
-        {"x", EINVAL, WIRE_SET_OFFLINE},      {"x", EINVAL, WIRE_SET_RESTORED},
-        {"", EPROTO, WIRE_SETTINGS},          {"", EPROTO, 0},
+        {"x", EINVAL, WIRE_SET_OFFLINE},
+        {"x", EINVAL, WIRE_SET_RESTORED},
+        {"", EPROTO, WIRE_SETTINGS},
+        {"", EPROTO, 0},
     };
     struct peer *peer = *state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
