@@ -203,6 +203,17 @@ static void mount_rest(void)
     mkdir("/tmp", 01777);
 }
 
+/* What the kernel would do every half second on behalf of huge pages, in every idle VM. */
+static void calm_kernel(void)
+{
+    int fd = open("/proc/sys/vm/compaction_proactiveness", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "0", 1);
+    (void)n; /* a kernel without it has nothing to calm */
+    close(fd);
+}
+
 static void copy_agent(void)
 {
     struct stat st;
@@ -329,6 +340,7 @@ int init_system(const char **why)
     }
     if (rc == 0) {
         mount_rest();
+        calm_kernel();
         copy_agent();
         mount_identity();
         trust_prepare();
