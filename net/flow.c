@@ -80,6 +80,14 @@ static void flow_remove(struct flow *flow)
     table->gone = flow;
 }
 
+static void flow_acks(uv_timer_t *timer)
+{
+    const struct flow_table *table = timer->data;
+    for (size_t i = 0; i < FLOW_MAX; i++)
+        if (table->slots[i] != NULL && stack_ack(table->slots[i]))
+            flow_unsent(table->slots[i]);
+}
+
 static void flow_finish(struct flow *flow, enum flow_end end)
 {
     struct flow_table *table = flow->table;
@@ -292,6 +300,8 @@ void flow_table_input(struct flow_table *table, struct ipv4 *packet)
     bool was_connected = flow->connected;
     flow->active = uv_now(table->loop);
     stack_input(flow, packet);
+    if (stack_owes_ack(flow) && !uv_is_active((uv_handle_t *)&table->acks))
+        uv_timer_start(&table->acks, flow_acks, STACK_ACK_DELAY, 0);
     flow_deliver(flow, was_connected);
 }
 
@@ -385,8 +395,9 @@ void flow_table_open(struct flow_table *table)
     TAILQ_INIT(&table->waiting);
     TAILQ_INIT(&table->unsent);
     uv_timer_init(table->loop, &table->tick);
+    uv_timer_init(table->loop, &table->acks);
     uv_timer_init(table->loop, &table->expiry);
-    table->tick.data = table->expiry.data = table;
+    table->tick.data = table->acks.data = table->expiry.data = table;
 }
 
 void flow_table_reset(struct flow_table *table)
@@ -407,6 +418,7 @@ void flow_table_close(struct flow_table *table, uv_close_cb closed)
     flow_table_reset(table);
     flow_free_gone(table);
     uv_close((uv_handle_t *)&table->tick, closed);
+    uv_close((uv_handle_t *)&table->acks, closed);
     uv_close((uv_handle_t *)&table->expiry, closed);
 }
 

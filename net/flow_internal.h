@@ -70,6 +70,7 @@ struct flow_table {
     struct flow_list waiting, unsent;
     struct flow *gone;
     uv_timer_t tick;   /* lwIP's clock, while it has connections */
+    uv_timer_t acks;   /* that were put off */
     uv_timer_t expiry; /* of the flow that expires first, or earlier */
     bool full;         /* said so in the log */
     /* What lwIP handed out for the segment that is being processed. */
@@ -83,7 +84,7 @@ void flow_table_input(struct flow_table *table, struct ipv4 *packet); /* a TCP s
 /* Before the loop sleeps: wakes writers, lets lwIP send. True: there is more to do. */
 bool flow_table_flush(struct flow_table *table);
 void flow_table_reset(struct flow_table *table);
-void flow_table_close(struct flow_table *table, uv_close_cb closed); /* two handles */
+void flow_table_close(struct flow_table *table, uv_close_cb closed); /* three handles */
 
 /* flow.c, for stack.c */
 void flow_unsent(struct flow *flow);
@@ -98,6 +99,13 @@ bool stack_accept(struct flow *flow); /* the held SYN; false without memory */
 void stack_input(struct flow *flow, struct ipv4 *packet);
 void stack_tick(struct flow_table *table); /* every STACK_TICK milliseconds */
 #define STACK_TICK 250
+/*
+ * lwIP puts an ACK off until its clock ticks, for up to 250 ms: a guest with small writes, the
+ * second of which waits for the ACK of the first (RFC 896), would stand still as long.
+ */
+bool stack_owes_ack(const struct flow *flow);
+bool stack_ack(struct flow *flow); /* it goes with the next output; false: there is none */
+#define STACK_ACK_DELAY 10         /* ms */
 size_t stack_space(const struct flow *flow);  /* what stack_write() would take; 0 below a quarter */
 size_t stack_queued(const struct flow *flow); /* memory of what was not acknowledged */
 size_t stack_write(struct flow *flow, const void *data, size_t size);

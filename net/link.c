@@ -21,7 +21,7 @@
 #include "net/icmp.h"
 
 #define LINK_READ         ((size_t)128 * 1024) /* room for a whole frame of the largest size */
-#define LINK_HANDLES      4
+#define LINK_HANDLES      5
 #define LINK_UNREACHABLE  50 /* ICMP errors in a burst, and per second */
 #define LINK_DNS_PORT     53
 #define LINK_FLUSH_ROUNDS 8

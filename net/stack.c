@@ -249,6 +249,19 @@ void stack_tick(struct flow_table *table)
     tcp_active_pcbs = NULL;
 }
 
+bool stack_owes_ack(const struct flow *flow)
+{
+    return flow->pcb != NULL && (flow->pcb->flags & TF_ACK_DELAY) != 0;
+}
+
+bool stack_ack(struct flow *flow)
+{
+    bool owes = stack_owes_ack(flow);
+    if (owes)
+        tcp_ack_now(flow->pcb);
+    return owes;
+}
+
 /* ---- for the owner ---- */
 
 size_t stack_space(const struct flow *flow)
