@@ -217,6 +217,33 @@ static void test_exchange(void **state)
     assert_memory_equal(segment.data, data, 10);
 }
 
+static void on_time(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+/* A guest whose next small write waits for the ACK of the first gets it without lwIP's clock. */
+static void test_ack(void **state)
+{
+    struct world *world = *state;
+    uv_timer_t timer;
+    bool over = false;
+    guest_connect(world);
+    guest_send(world, SEGMENT_ACK, "x", 1);
+    guest_silence(world); /* an answer would take it along */
+    assert_int_equal(uv_timer_init(&world->peer.loop, &timer), 0);
+    timer.data = &over;
+    uv_timer_start(&timer, on_time, 100, 0); /* before the clock's next tick, after ours */
+    while (!over)
+        uv_run(&world->peer.loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    peer_run(&world->peer);
+    struct peer_segment segment = guest_receive(world);
+    assert_int_equal(segment.flags, SEGMENT_ACK);
+    assert_int_equal(segment.acknowledge, world->sequence);
+    guest_silence(world);
+}
+
 static void test_held(void **state)
 {
     struct world *world = *state;
@@ -729,6 +756,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_exchange),
+        TEST(test_ack),
         TEST(test_held),
         TEST(test_refused),
         TEST(test_window),
