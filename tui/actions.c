@@ -82,8 +82,14 @@ static bool own_command(struct dashboard *d, const struct strv *words)
 {
     const char *name = words->items[0];
     const struct action_row *row = action_named(name);
+    struct error err = {0};
     if (strcmp(name, "theme") == 0 && words->count == 2) {
         dashboard_theme(d, words->items[1]);
+        return true;
+    }
+    if (strcmp(name, "save-screen") == 0 && words->count == 2) {
+        if (dashboard_save(d, words->items[1], &err) < 0)
+            dashboard_say(d, true, "%s", err.message);
         return true;
     }
     if ((strcmp(name, "attach") == 0 || strcmp(name, "bash") == 0) && words->count == 2 &&
@@ -511,6 +517,14 @@ static void act_program(struct dashboard *d, enum action action)
         screen_forget(d->screen);
 }
 
+static void act_save(struct dashboard *d, enum action action)
+{
+    struct error err = {0};
+    (void)action;
+    if (dashboard_save(d, NULL, &err) < 0)
+        dashboard_say(d, true, "%s", err.message);
+}
+
 static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
     [ACTION_HELP] = act_page,           [ACTION_COMMAND] = act_prompt,
     [ACTION_BACK] = act_back,           [ACTION_QUIT] = act_program,
@@ -540,7 +554,7 @@ static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
     [ACTION_GROW_RIGHT] = act_grow,     [ACTION_SCROLLBACK] = act_deck,
     [ACTION_SEARCH] = act_prompt,       [ACTION_SEARCH_NEXT] = act_scroll,
     [ACTION_SELECT] = act_scroll,       [ACTION_COPY] = act_scroll,
-    [ACTION_LEAVE] = act_leave,
+    [ACTION_LEAVE] = act_leave,         [ACTION_SAVE] = act_save,
 };
 
 void dashboard_act(struct dashboard *d, enum action action)

@@ -63,6 +63,7 @@ const struct action_row action_rows[] = {
     {ACTION_NETWORK, "network", ANY, "N", "what the sessions asked of the network"},
     {ACTION_REVIEW, "review", ANY, "R", "requests that wait for an answer"},
     {ACTION_COMMAND, "command", ANY, ":", "any vmdeck command"},
+    {ACTION_SAVE, "save-screen", ANY, "C-s", "write what the screen shows to a file"},
     {ACTION_THEME, "theme", ANY, "C-t", "the next theme"},
     {ACTION_HELP, "help", ANY, "? F1", "all keys"},
     {ACTION_REDRAW, "redraw", ANY, "C-l", "draw everything again"},

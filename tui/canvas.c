@@ -164,6 +164,21 @@ int canvas_label(struct canvas *canvas, int row, int col, int max, struct style 
     return used + 1;
 }
 
+int canvas_row(const struct canvas *canvas, int row, struct buf *out)
+{
+    int last = canvas->cols - 1, rc = 0;
+    while (last >= 0 && canvas_at(canvas, row, last)->points[0] == ' ')
+        last--;
+    for (int col = 0; col <= last && rc == 0; col++) {
+        const struct canvas_cell *cell = canvas_at(canvas, row, col);
+        for (int i = 0; i < CANVAS_POINTS && cell->width > 0 && cell->points[i] != 0; i++) {
+            char bytes[4];
+            rc |= buf_append(out, bytes, wide_encode(cell->points[i], bytes));
+        }
+    }
+    return rc != 0 ? -ENOMEM : 0;
+}
+
 void canvas_line(struct canvas *canvas, int row, int col, int cols, struct style style)
 {
     static const uint32_t line = HORIZONTAL;

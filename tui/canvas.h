@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "session/term/cell.h"
 
@@ -63,6 +64,9 @@ void canvas_glyph(struct canvas *canvas, int row, int col, const uint32_t *point
 
 void canvas_line(struct canvas *canvas, int row, int col, int cols, struct style style);
 void canvas_column(struct canvas *canvas, int row, int col, int rows, struct style style);
+
+/* Appends what the row shows, as UTF-8 without the blanks at its end. 0 or -ENOMEM. */
+int canvas_row(const struct canvas *canvas, int row, struct buf *out);
 
 /* Columns that the text takes. */
 int canvas_width(const char *text);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "tui/human.h"
 
 #define FRAME_MS   16
@@ -31,10 +32,12 @@ static void on_frame(uv_timer_t *timer)
     CLEAN_BUF struct buf out = {0};
     d->dirty = false;
     d->drawn_at = uv_now(&d->loop);
+    d->now = human_now();
     dashboard_draw(d);
     if (screen_show(d->screen, &d->canvas, &out, &d->error) < 0)
         uv_stop(&d->loop);
     outer_write(&d->outer, buf_data(&out), buf_len(&out));
+    script_step(d);
 }
 
 static void schedule(struct dashboard *d)
@@ -340,6 +343,30 @@ void dashboard_suspend(struct dashboard *d)
     enter(d);
 }
 
+int dashboard_save(struct dashboard *d, const char *path, struct error *err)
+{
+    CLEAN_BUF struct buf text = {0};
+    CLEAN_FREE char *own = NULL;
+    int rc = 0;
+    for (int row = 0; row < d->canvas.rows && rc == 0; row++) {
+        rc = canvas_row(&d->canvas, row, &text);
+        if (rc == 0)
+            rc = buf_printf(&text, "\n");
+    }
+    if (rc < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    if (path == NULL) {
+        char name[64];
+        snprintf(name, sizeof name, "screen-%lld.txt", (long long)human_now());
+        rc = path_xdg(PATH_STATE, name, &own, err);
+    }
+    if (rc == 0)
+        rc = path_write(own != NULL ? own : path, 0600, buf_data(&text), buf_len(&text), err);
+    if (rc == 0 && own != NULL)
+        dashboard_say(d, false, "saved to %s", own);
+    return rc;
+}
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct dashboard *d = handle->data;
@@ -405,7 +432,8 @@ static int open_all(struct dashboard *d, struct error *err)
 {
     static const struct links_events links_events = {on_changed, on_log, on_connected, on_event};
     static const struct pane_events pane_events = {on_pane_damage, on_pane_bell, on_pane_ended};
-    uv_timer_t *const timers[] = {&d->frame, &d->escape, &d->sample, &d->settle, &d->hide};
+    uv_timer_t *const timers[] = {&d->frame,  &d->escape, &d->sample,
+                                  &d->settle, &d->hide,   &d->late};
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
         uv_timer_init(&d->loop, timers[i]);
         timers[i]->data = d;
@@ -418,7 +446,9 @@ static int open_all(struct dashboard *d, struct error *err)
     d->preview = (struct pane){
         .preview = true, .events = &d->deck.events, .context = d, .streams = &d->deck.streams};
     d->focused = d->mouse = true;
-    int rc = links_open(&d->links, &d->loop, &d->fleet, &links_events, d, err);
+    int rc = d->program->script != NULL ? script_read(&d->script, d->program->script, err) : 0;
+    if (rc == 0)
+        rc = links_open(&d->links, &d->loop, &d->fleet, &links_events, d, err);
     if (rc == 0)
         rc = open_terminal(d, err);
     if (rc < 0)
@@ -456,6 +486,7 @@ static void close_all(struct dashboard *d)
     fleet_free(&d->fleet);
     feed_free(&d->feed);
     page_free(&d->page);
+    script_free(&d->script);
 }
 
 int tui_main(const struct tui_program *program, struct error *err)

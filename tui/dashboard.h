@@ -18,6 +18,7 @@
 #include "tui/page.h"
 #include "tui/runner.h"
 #include "tui/screen.h"
+#include "tui/script.h"
 #include "tui/theme.h"
 #include "tui/tui.h"
 
@@ -48,9 +49,10 @@ struct dashboard {
     struct canvas canvas;
     struct watch *keyboard;
     struct input input;
-    uv_timer_t frame, escape, sample, settle, hide;
+    uv_timer_t frame, escape, sample, settle, hide, late;
     uv_signal_t signals[DASHBOARD_SIGNALS];
     uint64_t drawn_at; /* ms, uv_now() */
+    int64_t now;       /* ms since 1970: the time that the frame shows */
     bool dirty, focused, mouse;
     struct theme theme;
     struct bindings bindings;
@@ -73,6 +75,7 @@ struct dashboard {
     struct feed feed;
     struct form form;
     struct runners runners;
+    struct script script;
     char notice[NOTICE_MAX];
     bool notice_error;
     struct error error; /* why the loop ended */
@@ -95,6 +98,12 @@ struct rect dashboard_area(const struct dashboard *d);
 
 /* The selected session's preview follows the selection. */
 void dashboard_settle(struct dashboard *d);
+
+/* Writes what the screen shows to the file, as text; NULL: to one of its own, which it names. */
+int dashboard_save(struct dashboard *d, const char *path, struct error *err);
+
+/* script.c: what comes next, after every frame */
+void script_step(struct dashboard *d);
 
 /* draw.c */
 void dashboard_draw(struct dashboard *d);

@@ -46,7 +46,7 @@ static void draw_header(struct dashboard *d)
             canvas_printf(canvas, 0, col, 20, d->theme.roles[ROLE_FAILED], "%zu failed", failed) +
             3;
     human_bytes(bytes, memory);
-    human_clock(human_now(), clock);
+    human_clock(d->now, clock);
     clock[5] = '\0'; /* no seconds: they would draw every second */
     char right[HUMAN_SIZE * 2 + 8];
     snprintf(right, sizeof right, "mem %s   %s", memory, clock);
@@ -112,7 +112,7 @@ static void draw_row(const struct dashboard *d, struct canvas *canvas, struct re
     if (image > 0)
         canvas_label(canvas, row, col, image - 1, dim, session->image);
     col += image;
-    human_age((session->ended != 0 ? session->ended : human_now()) - session->created, age);
+    human_age((session->ended != 0 ? session->ended : d->now) - session->created, age);
     canvas_printf(canvas, row, col, 4, dim, "%4s", age);
     col += 5;
     draw_detail(d, canvas, row, col, detail, session, chosen);

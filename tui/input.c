@@ -334,3 +334,47 @@ int key_parse(const char *name, uint32_t *key, unsigned *modifiers, struct error
         return 0;
     return error_set(err, EINVAL, "'%.30s' is no key (examples: x, C-], M-Left, F5, Space)", name);
 }
+
+/* One that is a character, or a C0 byte of its own. */
+static size_t point_bytes(uint32_t point, unsigned modifiers, char out[KEY_BYTES_MAX])
+{
+    size_t size = 0;
+    bool control = (modifiers & INPUT_CTRL) != 0;
+    bool letter = (point >= 'a' && point <= 'z') || (point >= '[' && point <= '_') || point == ' ';
+    bool named = point < ' ' || point == 0x7f; /* a key of its own, as Enter */
+    if ((control && !letter) || ((modifiers & INPUT_SHIFT) != 0 && named) ||
+        (modifiers != 0 && point == ESC))
+        return (size_t)snprintf(out, KEY_BYTES_MAX, "\033[%u;%uu", (unsigned)point, modifiers + 1);
+    if ((modifiers & INPUT_ALT) != 0)
+        out[size++] = ESC;
+    return size + wide_encode(control ? point & 0x1f : point, out + size);
+}
+
+size_t key_bytes(uint32_t key, unsigned modifiers, char out[KEY_BYTES_MAX])
+{
+    static const struct {
+        uint32_t key, point;
+    } own[] = {{KEYCODE_ENTER, '\r'},
+               {KEYCODE_TAB, '\t'},
+               {KEYCODE_BACKSPACE, 0x7f},
+               {KEYCODE_ESCAPE, ESC}};
+    if (key == KEYCODE_TAB && modifiers == INPUT_SHIFT)
+        return (size_t)snprintf(out, KEY_BYTES_MAX, "\033[Z");
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].key == key)
+            return point_bytes(own[i].point, modifiers, out);
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        const struct code *code = &codes[i];
+        if (code->key != key)
+            continue;
+        bool plain = modifiers == 0, letter = code->final != '~';
+        const char *start = letter && code->final >= 'P' && plain ? "\033O" : "\033[";
+        char numbers[16] = "";
+        if (!plain)
+            snprintf(numbers, sizeof numbers, "%d;%u", letter ? 1 : code->number, modifiers + 1);
+        else if (!letter)
+            snprintf(numbers, sizeof numbers, "%d", code->number);
+        return (size_t)snprintf(out, KEY_BYTES_MAX, "%s%s%c", start, numbers, code->final);
+    }
+    return point_bytes(key, modifiers, out);
+}

@@ -78,6 +78,10 @@ void input_flush(struct input *input);
 /* A key's name, as in "C-]", "M-Left", "F5", "x". */
 #define KEY_NAME_MAX 32
 void key_name(uint32_t key, unsigned modifiers, char out[KEY_NAME_MAX]);
+#define KEY_BYTES_MAX 32
+/* What a terminal sends for it; returns how many bytes. */
+size_t key_bytes(uint32_t key, unsigned modifiers, char out[KEY_BYTES_MAX]);
+
 int key_parse(const char *name, uint32_t *key, unsigned *modifiers, struct error *err);
 
 #endif

@@ -14,6 +14,7 @@ struct tui_verb {
 struct tui_program {
     const struct tui_verb *verbs;
     bool (*has_option)(const char *verb, const char *option); /* without the dashes */
+    const char *script; /* a file of keys (script.h); NULL: none */
 };
 
 /* Returns when the user leaves: 0, or why it could not be shown (-ENOTTY: no terminal). */

@@ -37,7 +37,8 @@ static void main_log(void)
 
 static void main_help(void)
 {
-    printf("Usage: vmdeck VERB [OPTIONS]\n\n"
+    printf("Usage: vmdeck VERB [OPTIONS]\n"
+           "       vmdeck [--script FILE]   the dashboard; keys come from the file first\n\n"
            "Runs commands in disposable Linux micro-VMs.\n\n"
            "Verbs:\n");
     for (size_t i = 0; verbs[i] != NULL; i++)
@@ -64,10 +65,10 @@ static bool main_has_option(const char *name, const char *option)
 }
 
 /* The dashboard; without a terminal, what to do instead. */
-static int main_without_verb(void)
+static int main_without_verb(const char *script)
 {
     struct tui_verb list[VERBS_SHOWN + 1] = {{NULL, NULL}};
-    const struct tui_program program = {list, main_has_option};
+    const struct tui_program program = {list, main_has_option, script};
     struct error err = {0};
     for (size_t i = 0; i < VERBS_SHOWN && verbs[i] != NULL; i++)
         list[i] = (struct tui_verb){verbs[i]->name, verbs[i]->summary};
@@ -88,10 +89,12 @@ int main(int argc, char **argv)
     main_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
-        return main_without_verb();
+        return main_without_verb(NULL);
     const char *name = argv[1];
     if (strcmp(name, LAUNCH_VERB) == 0)
         return host_main(LAUNCH_FD);
+    if (strcmp(name, "--script") == 0 && argc == 3)
+        return main_without_verb(argv[2]);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         main_help();
         return fflush(stdout) == 0 ? 0 : STATUS_FAILED;

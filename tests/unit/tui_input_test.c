@@ -140,12 +140,74 @@ static void test_names(void **state)
             assert_int_not_equal(key_parse(wrong[i], &key, &modifiers, &err), 0);
 }
 
+/* What a key is written as is read as that key. */
+static void test_bytes(void **state)
+{
+    static const char *const keys[] = {
+        "x",
+        "X",
+        "C-a",
+        "C-]",
+        "C-_",
+        "C-Space",
+        "M-x",
+        "M-C-x",
+        "C-5",
+        "C-.",
+        "Enter",
+        "M-Enter",
+        "C-Enter",
+        "S-Enter",
+        "Tab",
+        "S-Tab",
+        "Esc",
+        "M-Esc",
+        "Backspace",
+        "C-Backspace",
+        "Up",
+        "C-Up",
+        "M-Left",
+        "C-M-S-End",
+        "Home",
+        "Insert",
+        "Delete",
+        "S-Delete",
+        "PgUp",
+        "C-PgDn",
+        "F1",
+        "S-F1",
+        "F4",
+        "F5",
+        "C-F12",
+        "\xc3\xa9",
+        "\xe4\xb8\xad",
+        "/",
+        "[",
+        "Space",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        struct buf out = {0};
+        struct input input = {.emit = word_of, .context = &out};
+        char bytes[KEY_BYTES_MAX], expected[KEY_NAME_MAX + 1];
+        uint32_t key;
+        unsigned modifiers;
+        assert_int_equal(key_parse(keys[i], &key, &modifiers, NULL), 0);
+        key_name(key, modifiers, expected);
+        strcat(expected, " ");
+        input_feed(&input, bytes, key_bytes(key, modifiers, bytes));
+        input_flush(&input);
+        assert_string_equal(buf_string(&out), expected);
+        buf_free(&out);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),        cmocka_unit_test(test_split_anywhere),
         cmocka_unit_test(test_escape_alone), cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_bytes),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,7 @@ static void type(struct form *form, const char *text)
 static void test_form(void **state)
 {
     static const struct tui_verb verbs[] = {{NULL, NULL}};
-    static const struct tui_program program = {verbs, has_option};
+    static const struct tui_program program = {verbs, has_option, NULL};
     static const char *const expected[] = {"bash",
                                            "--detached",
                                            "--name=web",
