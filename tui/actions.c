@@ -157,7 +157,7 @@ bool dashboard_can(const struct dashboard *d, enum action action)
     } others[] = {{ACTION_RESUME, "unpause"},     {ACTION_ALLOW, "allow"},
                   {ACTION_DENY, "deny"},          {ACTION_ALLOW_SESSION, "allow"},
                   {ACTION_ALLOW_ALWAYS, "allow"}, {ACTION_DENY_SESSION, "deny"},
-                  {ACTION_REVIEW, "requests"}};
+                  {ACTION_DENY_ALWAYS, "deny"},   {ACTION_REVIEW, "requests"}};
     const struct command *command = command_of(action);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].action == action)
@@ -367,7 +367,7 @@ static void act_move(struct dashboard *d, enum action action)
     else if (d->view == VIEW_PANES && pane != NULL)
         pane_move(pane, lines);
     else if (d->view == VIEW_PAGE)
-        page_move(&d->page, lines);
+        pages_move(d, lines);
     else
         fleet_move(&d->fleet, lines);
     dashboard_settle(d);
@@ -426,6 +426,12 @@ static void act_back(struct dashboard *d, enum action action)
     (void)action;
     if (d->view == VIEW_PANES && pane != NULL) {
         pane_scroll(pane, false);
+    } else if (d->view == VIEW_PAGE && d->page.card) {
+        d->page.card = false;
+    } else if (d->view == VIEW_PAGE && d->page.filter[0] != '\0') {
+        d->page.filter[0] = '\0';
+        pages_again(d);
+        pages_move(d, 0); /* a line is chosen */
     } else if (d->view != VIEW_HOME) {
         dashboard_view(d, VIEW_HOME);
     } else {
@@ -447,19 +453,50 @@ static void act_page(struct dashboard *d, enum action action)
     dashboard_view(d, VIEW_PAGE);
 }
 
+/* Elsewhere than on the queue the first key opens it: what is answered is seen. */
 static void act_answer(struct dashboard *d, enum action action)
 {
     static const struct {
         enum action action;
-        const char *verb, *scope;
-    } answers[] = {{ACTION_ALLOW, "allow", NULL},
-                   {ACTION_DENY, "deny", NULL},
-                   {ACTION_ALLOW_SESSION, "allow", "--session"},
-                   {ACTION_ALLOW_ALWAYS, "allow", "--always"},
-                   {ACTION_DENY_SESSION, "deny", "--session"}};
+        struct answer answer;
+    } answers[] = {
+        {ACTION_ALLOW, {"allow", "once"}},          {ACTION_ALLOW_SESSION, {"allow", "session"}},
+        {ACTION_ALLOW_ALWAYS, {"allow", "saved"}},  {ACTION_DENY, {"deny", "once"}},
+        {ACTION_DENY_SESSION, {"deny", "session"}}, {ACTION_DENY_ALWAYS, {"deny", "saved"}}};
+    if (d->view != VIEW_PAGE || d->page.kind != PAGE_REVIEW) {
+        act_page(d, ACTION_REVIEW);
+        return;
+    }
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
         if (answers[i].action == action)
-            pages_answer(d, answers[i].verb, answers[i].scope);
+            answers_give(d, &answers[i].answer);
+}
+
+/* What the next answer covers, and what of it is shown. */
+static void act_review(struct dashboard *d, enum action action)
+{
+    const struct review_group *group = review_find(&d->review, page_ref(&d->page));
+    if (action == ACTION_UNDO)
+        answers_undo(d);
+    else if (action == ACTION_DETAILS)
+        d->page.card = !d->page.card && page_ref(&d->page) != 0;
+    else if (action == ACTION_PRECISE)
+        d->review.precise = !d->review.precise;
+    else if (action == ACTION_EVERYWHERE)
+        d->review.everywhere = !d->review.everywhere;
+    else if (group != NULL)
+        review_widen(&d->review, group);
+}
+
+static void act_one(struct dashboard *d, enum action action)
+{
+    const struct feed_entry *entry = feed_find(&d->feed, page_ref(&d->page));
+    (void)action;
+    if (d->feed_of[0] != '\0')
+        d->feed_of[0] = '\0';
+    else if (entry != NULL)
+        memcpy(d->feed_of, entry->session, sizeof d->feed_of);
+    pages_again(d);
 }
 
 static void act_form(struct dashboard *d, enum action action)
@@ -526,35 +563,71 @@ static void act_save(struct dashboard *d, enum action action)
 }
 
 static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
-    [ACTION_HELP] = act_page,           [ACTION_COMMAND] = act_prompt,
-    [ACTION_BACK] = act_back,           [ACTION_QUIT] = act_program,
-    [ACTION_SUSPEND] = act_program,     [ACTION_REDRAW] = act_program,
-    [ACTION_THEME] = act_program,       [ACTION_LOG] = act_page,
-    [ACTION_NETWORK] = act_page,        [ACTION_REVIEW] = act_page,
-    [ACTION_WAITING] = act_waiting,     [ACTION_UP] = act_move,
-    [ACTION_DOWN] = act_move,           [ACTION_PAGE_UP] = act_move,
-    [ACTION_PAGE_DOWN] = act_move,      [ACTION_TOP] = act_move,
-    [ACTION_BOTTOM] = act_move,         [ACTION_ATTACH] = act_attach,
-    [ACTION_TERMINAL] = act_attach,     [ACTION_NEW] = act_form,
-    [ACTION_FILTER] = act_prompt,       [ACTION_SORT] = act_sort,
-    [ACTION_MARK] = act_mark,           [ACTION_MARK_ALL] = act_mark,
-    [ACTION_SNAPSHOT] = act_command,    [ACTION_SNAPSHOT_STOP] = act_command,
-    [ACTION_PAUSE] = act_command,       [ACTION_SLEEP] = act_command,
-    [ACTION_RESUME] = act_resume,       [ACTION_FORK] = act_command,
-    [ACTION_STOP] = act_command,        [ACTION_ALLOW] = act_answer,
-    [ACTION_DENY] = act_answer,         [ACTION_ALLOW_SESSION] = act_answer,
-    [ACTION_ALLOW_ALWAYS] = act_answer, [ACTION_DENY_SESSION] = act_answer,
-    [ACTION_PANES] = act_deck,          [ACTION_SPLIT_RIGHT] = act_attach,
-    [ACTION_SPLIT_DOWN] = act_attach,   [ACTION_TILED] = act_deck,
-    [ACTION_MAIN] = act_deck,           [ACTION_ZOOM] = act_deck,
-    [ACTION_CLOSE] = act_deck,          [ACTION_FOCUS_LEFT] = act_deck,
-    [ACTION_FOCUS_DOWN] = act_deck,     [ACTION_FOCUS_UP] = act_deck,
-    [ACTION_FOCUS_RIGHT] = act_deck,    [ACTION_GROW_LEFT] = act_grow,
-    [ACTION_GROW_DOWN] = act_grow,      [ACTION_GROW_UP] = act_grow,
-    [ACTION_GROW_RIGHT] = act_grow,     [ACTION_SCROLLBACK] = act_deck,
-    [ACTION_SEARCH] = act_prompt,       [ACTION_SEARCH_NEXT] = act_scroll,
-    [ACTION_SELECT] = act_scroll,       [ACTION_COPY] = act_scroll,
-    [ACTION_LEAVE] = act_leave,         [ACTION_SAVE] = act_save,
+    [ACTION_HELP] = act_page,
+    [ACTION_COMMAND] = act_prompt,
+    [ACTION_BACK] = act_back,
+    [ACTION_QUIT] = act_program,
+    [ACTION_SUSPEND] = act_program,
+    [ACTION_REDRAW] = act_program,
+    [ACTION_THEME] = act_program,
+    [ACTION_LOG] = act_page,
+    [ACTION_NETWORK] = act_page,
+    [ACTION_REVIEW] = act_page,
+    [ACTION_WAITING] = act_waiting,
+    [ACTION_UP] = act_move,
+    [ACTION_DOWN] = act_move,
+    [ACTION_PAGE_UP] = act_move,
+    [ACTION_PAGE_DOWN] = act_move,
+    [ACTION_TOP] = act_move,
+    [ACTION_BOTTOM] = act_move,
+    [ACTION_ATTACH] = act_attach,
+    [ACTION_TERMINAL] = act_attach,
+    [ACTION_NEW] = act_form,
+    [ACTION_FILTER] = act_prompt,
+    [ACTION_SORT] = act_sort,
+    [ACTION_MARK] = act_mark,
+    [ACTION_MARK_ALL] = act_mark,
+    [ACTION_SNAPSHOT] = act_command,
+    [ACTION_SNAPSHOT_STOP] = act_command,
+    [ACTION_PAUSE] = act_command,
+    [ACTION_SLEEP] = act_command,
+    [ACTION_RESUME] = act_resume,
+    [ACTION_FORK] = act_command,
+    [ACTION_STOP] = act_command,
+    [ACTION_ALLOW] = act_answer,
+    [ACTION_DENY] = act_answer,
+    [ACTION_ALLOW_SESSION] = act_answer,
+    [ACTION_ALLOW_ALWAYS] = act_answer,
+    [ACTION_DENY_SESSION] = act_answer,
+    [ACTION_DENY_ALWAYS] = act_answer,
+    [ACTION_UNDO] = act_review,
+    [ACTION_WIDER] = act_review,
+    [ACTION_PRECISE] = act_review,
+    [ACTION_EVERYWHERE] = act_review,
+    [ACTION_DETAILS] = act_review,
+    [ACTION_ONE] = act_one,
+    [ACTION_PANES] = act_deck,
+    [ACTION_SPLIT_RIGHT] = act_attach,
+    [ACTION_SPLIT_DOWN] = act_attach,
+    [ACTION_TILED] = act_deck,
+    [ACTION_MAIN] = act_deck,
+    [ACTION_ZOOM] = act_deck,
+    [ACTION_CLOSE] = act_deck,
+    [ACTION_FOCUS_LEFT] = act_deck,
+    [ACTION_FOCUS_DOWN] = act_deck,
+    [ACTION_FOCUS_UP] = act_deck,
+    [ACTION_FOCUS_RIGHT] = act_deck,
+    [ACTION_GROW_LEFT] = act_grow,
+    [ACTION_GROW_DOWN] = act_grow,
+    [ACTION_GROW_UP] = act_grow,
+    [ACTION_GROW_RIGHT] = act_grow,
+    [ACTION_SCROLLBACK] = act_deck,
+    [ACTION_SEARCH] = act_prompt,
+    [ACTION_SEARCH_NEXT] = act_scroll,
+    [ACTION_SELECT] = act_scroll,
+    [ACTION_COPY] = act_scroll,
+    [ACTION_LEAVE] = act_leave,
+    [ACTION_SAVE] = act_save,
 };
 
 void dashboard_act(struct dashboard *d, enum action action)

@@ -19,6 +19,9 @@
 #define WHERE_PANE   2u /* the guest gets what is not bound here */
 #define WHERE_SCROLL 4u /* a pane's scrollback */
 #define WHERE_PAGE   8u /* help, log, network, output */
+/* Pages on which some keys mean something else: */
+#define WHERE_NETWORK 256u
+#define WHERE_REVIEW  512u
 
 enum action {
     ACTION_NONE,
@@ -59,6 +62,13 @@ enum action {
     ACTION_ALLOW_SESSION,
     ACTION_ALLOW_ALWAYS,
     ACTION_DENY_SESSION,
+    ACTION_DENY_ALWAYS,
+    ACTION_UNDO,
+    ACTION_WIDER,
+    ACTION_PRECISE,
+    ACTION_EVERYWHERE,
+    ACTION_DETAILS,
+    ACTION_ONE,
     ACTION_PANES,
     ACTION_SPLIT_RIGHT,
     ACTION_SPLIT_DOWN,

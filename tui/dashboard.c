@@ -158,9 +158,10 @@ static void on_changed(void *context)
     fleet_arrange(&d->fleet);
     for (size_t i = 0; i < d->fleet.count; i++)
         pending += d->fleet.rows[i]->pending;
-    if (pending != d->pending && d->view == VIEW_PAGE && d->page.kind == PAGE_REVIEW)
-        pages_again(d);
+    bool other = pending != d->pending;
     d->pending = pending;
+    if (other)
+        answers_refresh(d);
     dashboard_settle(d);
     dashboard_damage(d);
 }
@@ -168,8 +169,10 @@ static void on_changed(void *context)
 static void on_log(void *context)
 {
     struct dashboard *d = context;
-    if (feed_read(&d->feed, links_registry(d->links), NULL) > 0)
+    if (feed_read(&d->feed, links_registry(d->links), NULL) > 0) {
+        answers_changed(d);
         pages_again(d);
+    }
     dashboard_damage(d);
 }
 
@@ -187,6 +190,8 @@ static void on_event(void *context, struct fleet_row *row, const char *name, con
     struct dashboard *d = context;
     const cJSON *done = cJSON_GetObjectItemCaseSensitive(event, "per_mille");
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step");
+    if (strcmp(name, "pending") == 0)
+        answers_refresh(d);
     if (strcmp(name, "progress") == 0 && cJSON_IsNumber(done))
         dashboard_say(d, false, "%s: %d%% %s", fleet_word(row), (int)(done->valuedouble / 10),
                       cJSON_IsString(step) ? step->valuestring : "");
@@ -454,6 +459,7 @@ static int open_all(struct dashboard *d, struct error *err)
     if (rc < 0)
         return rc;
     feed_read(&d->feed, links_registry(d->links), NULL);
+    answers_changed(d);
     enter(d);
     dashboard_view(d, VIEW_HOME);
     return 0;
@@ -486,6 +492,7 @@ static void close_all(struct dashboard *d)
     fleet_free(&d->fleet);
     feed_free(&d->feed);
     page_free(&d->page);
+    review_free(&d->review);
     script_free(&d->script);
 }
 

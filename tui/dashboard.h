@@ -16,6 +16,7 @@
 #include "tui/link.h"
 #include "tui/outer.h"
 #include "tui/page.h"
+#include "tui/review.h"
 #include "tui/runner.h"
 #include "tui/screen.h"
 #include "tui/script.h"
@@ -28,17 +29,30 @@
 #define DASHBOARD_MAX_COLS 500
 #define DASHBOARD_SIGNALS  5
 #define NOTICE_MAX         512
-#define QUESTIONS_MAX      256 /* shown at once */
+#define ANSWERS_MADE       256 /* rules of one answer that can be taken back */
 
 enum view { VIEW_HOME, VIEW_PANES, VIEW_PAGE, VIEW_FORM, VIEWS };
 
 enum prompt { PROMPT_NONE, PROMPT_FILTER, PROMPT_COMMAND, PROMPT_SEARCH, PROMPT_CONFIRM };
 
-/* A request of a guest's that waits for an answer. */
-struct question {
-    char session[SESSION_ID_SIZE];
-    uint64_t id;
-    char host[256];
+struct answer {
+    const char *verb, *scope; /* allow or deny; once, session or saved */
+};
+
+/* The last answer, and who is asked what waits. */
+struct answers {
+    struct made_rule {
+        char session[SESSION_ID_SIZE];
+        uint32_t id;
+    } made[ANSWERS_MADE];
+    size_t made_count;
+    bool saved, allowed;
+    char pattern[2048];
+    unsigned turn; /* counts answers; a reply that comes later is of no use */
+    unsigned open; /* requests to hosts that have no reply yet */
+    bool again;    /* something changed meanwhile */
+    int64_t of;    /* the group that the choices were made for */
+    int64_t given_at;
 };
 
 struct dashboard {
@@ -68,11 +82,11 @@ struct dashboard {
     struct edit edit;
     enum action confirm; /* what a yes does */
     struct page page;
-    struct question questions[QUESTIONS_MAX]; /* those of the page's lines */
-    size_t question_count;
+    struct review review;
+    struct answers answers;
     unsigned pending; /* requests that wait, in all sessions */
-    unsigned asked;   /* which answers are of the question asked last */
     struct feed feed;
+    char feed_of[SESSION_ID_SIZE]; /* whose network is shown; "": all */
     struct form form;
     struct runners runners;
     struct script script;
@@ -129,9 +143,22 @@ void dashboard_run(struct dashboard *d, const struct strv *argv, bool show);
 void pages_help(struct dashboard *d);
 void pages_log(struct dashboard *d, bool net);
 void pages_review(struct dashboard *d);
+void pages_draw(struct dashboard *d, struct rect area);
+void pages_move(struct dashboard *d, long lines);
 void pages_again(struct dashboard *d); /* what it shows has changed */
-/* `verb` is allow or deny; `scope` an option of that command, NULL: only this once. */
-void pages_answer(struct dashboard *d, const char *verb, const char *scope);
+
+/* answer.c: what waits, and what is said about it */
+void answers_refresh(struct dashboard *d); /* asks the hosts what waits */
+void answers_changed(struct dashboard *d); /* the log or the questions have */
+void answers_moved(struct dashboard *d);   /* another group is chosen */
+void answers_give(struct dashboard *d, const struct answer *answer);
+void answers_undo(struct dashboard *d);
+void answers_command(const struct dashboard *d, const struct review_group *group,
+                     const struct answer *answer, const char *pattern, struct buf *out);
+
+/* review_view.c */
+void review_fill(struct dashboard *d);
+void review_draw(struct dashboard *d, struct rect area);
 
 /* settings.c: $XDG_CONFIG_HOME/vmdeck/dashboard.conf */
 void settings_read(struct dashboard *d);

@@ -32,6 +32,22 @@ static void draw_hints(struct dashboard *d, int row, unsigned where, const enum 
     }
 }
 
+/* The oldest request that waits, and the keys that lead to it; returns the columns that it took. */
+static int draw_asked(struct dashboard *d, int row, int col, const char *leave_key)
+{
+    const struct review_group *group = d->review.waits > 0 ? &d->review.groups[0] : NULL;
+    char text[512], key[KEY_NAME_MAX];
+    if (group == NULL)
+        return 0;
+    const struct fleet_row *session = fleet_find(&d->fleet, group->session);
+    bindings_key(&d->bindings, WHERE_HOME, ACTION_ALLOW, key);
+    snprintf(text, sizeof text, "%s: %.40s %.20s %.200s   %s %s answers  ",
+             session != NULL ? fleet_word(session) : group->session, feed_process(group->object),
+             feed_method(group->object), group->host, leave_key, key);
+    return canvas_label(&d->canvas, row, col, d->canvas.cols - col - 1, d->theme.roles[ROLE_STATUS],
+                        text);
+}
+
 static void draw_pane_line(struct dashboard *d, int row)
 {
     const struct pane *pane = deck_focused(&d->deck);
@@ -42,8 +58,8 @@ static void draw_pane_line(struct dashboard *d, int row)
     bindings_key(&d->bindings, WHERE_PANE, ACTION_LEAVE, leave_key);
     if (waiting > 0) {
         used += canvas_printf(&d->canvas, row, used, cols - used, d->theme.roles[ROLE_WAITING],
-                              " ? %zu waiting: %s a ", waiting, leave_key);
-        used++;
+                              " ? %zu waiting ", waiting);
+        used += draw_asked(d, row, used + 1, leave_key) + 1;
     }
     if (pane != NULL && pane->scrolling)
         canvas_printf(&d->canvas, row, used, cols - used, style,
@@ -52,6 +68,23 @@ static void draw_pane_line(struct dashboard *d, int row)
         canvas_printf(&d->canvas, row, used, cols - used, style,
                       "%s dashboard   %dx%d   everything else goes to the guest", leave_key,
                       pane->cols, pane->rows);
+}
+
+/* What the pages about the network are for. */
+static void draw_page_hints(struct dashboard *d, int row)
+{
+    static const enum action page[] = {ACTION_BACK,   ACTION_FILTER, ACTION_TOP,
+                                       ACTION_BOTTOM, ACTION_HELP,   ACTION_QUIT};
+    static const enum action network[] = {ACTION_DETAILS, ACTION_ONE,  ACTION_FILTER, ACTION_BOTTOM,
+                                          ACTION_REVIEW,  ACTION_BACK, ACTION_HELP};
+    static const enum action review[] = {ACTION_DETAILS, ACTION_NETWORK, ACTION_FILTER,
+                                         ACTION_WAITING, ACTION_BACK,    ACTION_HELP};
+    if (d->page.kind == PAGE_NETWORK)
+        draw_hints(d, row, WHERE_NETWORK | WHERE_PAGE, network, sizeof network / sizeof network[0]);
+    else if (d->page.kind == PAGE_REVIEW)
+        draw_hints(d, row, WHERE_REVIEW | WHERE_PAGE, review, sizeof review / sizeof review[0]);
+    else
+        draw_hints(d, row, WHERE_PAGE, page, sizeof page / sizeof page[0]);
 }
 
 static void draw_status(struct dashboard *d)
@@ -64,8 +97,6 @@ static void draw_status(struct dashboard *d)
         ACTION_ATTACH,  ACTION_NEW,   ACTION_STOP,        ACTION_SNAPSHOT, ACTION_FORK,
         ACTION_FILTER,  ACTION_PANES, ACTION_SPLIT_RIGHT, ACTION_COMMAND,  ACTION_HELP,
         ACTION_WAITING, ACTION_LOG,   ACTION_QUIT};
-    static const enum action page[] = {ACTION_BACK,   ACTION_FILTER, ACTION_TOP,
-                                       ACTION_BOTTOM, ACTION_HELP,   ACTION_QUIT};
     int row = d->canvas.rows - 1, cols = d->canvas.cols;
     struct style style = d->theme.roles[d->notice_error ? ROLE_ERROR : ROLE_STATUS];
     canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, d->theme.roles[ROLE_STATUS]);
@@ -81,7 +112,7 @@ static void draw_status(struct dashboard *d)
     } else if (d->view == VIEW_PANES) {
         draw_pane_line(d, row);
     } else if (d->view == VIEW_PAGE) {
-        draw_hints(d, row, WHERE_PAGE, page, sizeof page / sizeof page[0]);
+        draw_page_hints(d, row);
     } else {
         draw_hints(d, row, WHERE_HOME, home, sizeof home / sizeof home[0]);
     }
@@ -103,7 +134,7 @@ void dashboard_draw(struct dashboard *d)
         deck_show(&d->deck, dashboard_area(d));
         deck_draw(&d->deck, canvas, &d->theme);
     } else if (d->view == VIEW_PAGE) {
-        page_draw(&d->page, canvas, dashboard_area(d), &d->theme);
+        pages_draw(d, dashboard_area(d));
     } else {
         home_draw(d);
     }

@@ -52,10 +52,31 @@ static void add_members(struct buf *line, const cJSON *object, const char *const
     }
 }
 
-static const char *text_of(const cJSON *object, const char *name)
+const char *feed_text(const cJSON *object, const char *name)
 {
     const char *text = json_string(object, name);
     return text != NULL ? text : "";
+}
+
+const char *feed_process(const cJSON *object)
+{
+    const cJSON *process = cJSON_GetObjectItemCaseSensitive(object, "process");
+    return cJSON_IsObject(process) ? feed_text(process, "name") : feed_text(object, "process");
+}
+
+const char *feed_method(const cJSON *object)
+{
+    const char *method = feed_text(object, "method");
+    return *method != '\0' ? method : feed_text(object, "protocol");
+}
+
+void feed_host(const cJSON *object, char out[FEED_HOST_SIZE])
+{
+    uint64_t port = json_number(object, "port", 0);
+    char number[24] = "";
+    if (port != 0 && port != 443 && port != 80)
+        snprintf(number, sizeof number, ":%llu", (unsigned long long)port);
+    snprintf(out, FEED_HOST_SIZE, "%.245s%s", feed_text(object, "host"), number);
 }
 
 static void net_text(const cJSON *object, struct feed_entry *entry, struct buf *line)
@@ -63,24 +84,18 @@ static void net_text(const cJSON *object, struct feed_entry *entry, struct buf *
     static const char *const shown[] = {"time",     "session", "type",       "action",  "verdict",
                                         "process",  "method",  "host",       "port",    "path",
                                         "protocol", "flow",    "guest_port", "address", NULL};
-    const char *verdict = text_of(object, "verdict"), *method = text_of(object, "method");
-    const cJSON *process = cJSON_GetObjectItemCaseSensitive(object, "process");
-    const char *name =
-        cJSON_IsObject(process) ? text_of(process, "name") : text_of(object, "process");
-    uint64_t port = json_number(object, "port", 0);
-    char letter = ' ', number[24] = "";
+    const char *verdict = feed_text(object, "verdict");
+    char host[FEED_HOST_SIZE];
     if (*verdict == '\0')
-        verdict = text_of(object, "action");
+        verdict = feed_text(object, "action");
     for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++)
         if (str_starts(verdict, verdicts[i].start)) {
-            letter = verdicts[i].letter;
+            entry->verdict = verdicts[i].letter;
             entry->role = verdicts[i].role;
         }
-    if (port != 0 && port != 443 && port != 80)
-        snprintf(number, sizeof number, ":%llu", (unsigned long long)port);
-    buf_printf(line, "%c %-10.40s %-5.20s %.255s%s%.*s", letter, name,
-               *method != '\0' ? method : text_of(object, "protocol"), text_of(object, "host"),
-               number, TEXT_MAX, text_of(object, "path"));
+    feed_host(object, host);
+    buf_printf(line, "%c %-10.40s %-5.20s %s%.*s", entry->verdict, feed_process(object),
+               feed_method(object), host, TEXT_MAX, feed_text(object, "path"));
     add_members(line, object, shown);
 }
 
@@ -88,9 +103,21 @@ static void plain_text(const cJSON *object, const struct event *event, struct fe
                        struct buf *line)
 {
     static const char *const shown[] = {"time", "session", "type", "action", NULL};
-    entry->role = event->type == EVENT_SECRET ? ROLE_ASK : ROLE_TEXT;
-    buf_printf(line, "%s %.80s", event_type_name(event->type), text_of(object, "action"));
+    const char *action = feed_text(object, "action");
+    if (event->type == EVENT_SECRET) {
+        entry->verdict = 'S';
+        entry->role = strcmp(action, "blocked") == 0    ? ROLE_DENY
+                      : strcmp(action, "injected") == 0 ? ROLE_ALLOW
+                                                        : ROLE_ASK;
+    }
+    buf_printf(line, "%s %.80s", event_type_name(event->type), action);
     add_members(line, object, shown);
+}
+
+static void entry_free(struct feed_entry *entry)
+{
+    free(entry->text);
+    cJSON_Delete(entry->object);
 }
 
 void feed_add(struct feed *feed, const struct event *event)
@@ -98,12 +125,17 @@ void feed_add(struct feed *feed, const struct event *event)
     struct buf line = {0};
     cJSON *object = cJSON_Parse(event->json);
     if (feed->count == FEED_MAX) {
-        free(feed->entries[feed->start].text);
+        entry_free(&feed->entries[feed->start]);
         feed->start = (feed->start + 1) % FEED_MAX;
         feed->count--;
     }
     struct feed_entry *entry = &feed->entries[(feed->start + feed->count++) % FEED_MAX];
-    *entry = (struct feed_entry){.time = event->time, .type = event->type};
+    *entry = (struct feed_entry){.row = event->row,
+                                 .time = event->time,
+                                 .type = event->type,
+                                 .role = ROLE_TEXT,
+                                 .verdict = ' ',
+                                 .object = object};
     memcpy(entry->session, event->session, sizeof entry->session);
     if (event->type == EVENT_NET)
         net_text(object, entry, &line);
@@ -112,13 +144,21 @@ void feed_add(struct feed *feed, const struct event *event)
     const char *text = buf_string(&line);
     entry->text = strdup(text != NULL ? text : "");
     buf_free(&line);
-    cJSON_Delete(object);
+    feed->processes = feed->processes || *feed_process(object) != '\0';
     feed->after = event->row;
 }
 
 const struct feed_entry *feed_at(const struct feed *feed, size_t index)
 {
     return &feed->entries[(feed->start + index) % FEED_MAX];
+}
+
+const struct feed_entry *feed_find(const struct feed *feed, int64_t row)
+{
+    for (size_t i = feed->count; i > 0; i--)
+        if (feed_at(feed, i - 1)->row == row)
+            return feed_at(feed, i - 1);
+    return NULL;
 }
 
 int feed_read(struct feed *feed, struct registry *registry, struct error *err)
@@ -142,6 +182,6 @@ int feed_read(struct feed *feed, struct registry *registry, struct error *err)
 void feed_free(struct feed *feed)
 {
     for (size_t i = 0; i < feed->count; i++)
-        free(feed->entries[(feed->start + i) % FEED_MAX].text);
+        entry_free(&feed->entries[(feed->start + i) % FEED_MAX]);
     feed->count = 0;
 }

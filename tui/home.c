@@ -4,12 +4,14 @@
 
 #include "tui/dashboard.h"
 #include "tui/human.h"
+#include "tui/network.h"
 
-#define BESIDE_COLS 100 /* fewer: fleet above preview */
-#define BELOW_ROWS  20  /* fewer: the fleet alone */
-#define FLEET_COLS  56
-#define FEED_ROWS   30 /* fewer: no network feed */
-#define FEED_LINES  6
+#define BESIDE_COLS     100 /* fewer: fleet above preview */
+#define BELOW_ROWS      20  /* fewer: the fleet alone */
+#define FLEET_COLS      56
+#define FEED_ROWS       30 /* fewer: two lines of the network feed */
+#define FEED_LINES      6
+#define FEED_ROWS_SMALL 14 /* fewer: none */
 
 static const struct {
     const char *glyph;
@@ -181,28 +183,48 @@ static void draw_preview(struct dashboard *d, struct rect area)
                     d->theme.roles[ROLE_DIM], "no terminal: Enter opens one");
 }
 
-/* The last decisions about the network, if there ever was one. Returns the rows that it took. */
+static void draw_decision(struct dashboard *d, int row, const struct feed_entry *entry)
+{
+    const struct fleet_row *session = fleet_find(&d->fleet, entry->session);
+    const struct network_line look = {.theme = &d->theme,
+                                      .who = session != NULL ? fleet_word(session) : entry->session,
+                                      .processes = d->feed.processes};
+    network_draw_line(&look, entry, &d->canvas, (struct rect){row, 1, 1, d->canvas.cols - 2});
+}
+
+/* What waits, and the newest decisions, if there ever was one. Returns the rows that it took. */
 static int draw_feed(struct dashboard *d, struct rect area)
 {
+    int lines = area.rows >= FEED_ROWS ? FEED_LINES : area.rows >= FEED_ROWS_SMALL ? 2 : 0;
+    int waits = (int)d->review.waits, found = 0;
+    waits = waits < (lines + 1) / 2 ? waits : (lines + 1) / 2;
     const struct feed_entry *last[FEED_LINES];
-    int count = 0;
-    for (size_t i = d->feed.count; i > 0 && count < FEED_LINES; i--)
-        if (feed_at(&d->feed, i - 1)->type == EVENT_NET)
-            last[count++] = feed_at(&d->feed, i - 1);
-    if (count == 0 || area.rows < FEED_ROWS)
+    for (size_t i = d->feed.count; i > 0 && found < lines - waits; i--)
+        if ((feed_at(&d->feed, i - 1)->type & (EVENT_NET | EVENT_SECRET)) != 0)
+            last[found++] = feed_at(&d->feed, i - 1);
+    if (waits + found == 0)
         return 0;
-    int top = area.row + area.rows - count - 1;
+    int top = area.row + area.rows - waits - found - 1;
     draw_title(d, &d->canvas, (struct rect){top, 0, 1, area.cols}, " Network ", false);
-    for (int i = 0; i < count; i++) {
-        const struct feed_entry *entry = last[count - 1 - i];
-        const struct fleet_row *row = fleet_find(&d->fleet, entry->session);
-        char clock[HUMAN_SIZE];
-        human_clock(entry->time, clock);
-        canvas_printf(&d->canvas, top + 1 + i, 1, area.cols - 2, d->theme.roles[entry->role],
-                      "%s %-12.40s %s", clock, row != NULL ? fleet_word(row) : entry->session,
-                      entry->text != NULL ? entry->text : "");
+    if (waits > 0) {
+        char key[KEY_NAME_MAX];
+        bindings_key(&d->bindings, WHERE_HOME, ACTION_ALLOW, key);
+        canvas_printf(&d->canvas, top, area.cols - canvas_width(key) - 12, 20,
+                      d->theme.roles[ROLE_ASK], " %s answers ", key);
     }
-    return count + 1;
+    for (int i = 0; i < waits; i++) {
+        const struct review_group *group = &d->review.groups[i];
+        struct feed_entry entry = {.time = group->asked,
+                                   .until = group->time,
+                                   .verdict = '?',
+                                   .role = ROLE_ASK,
+                                   .object = (cJSON *)(uintptr_t)group->object};
+        memcpy(entry.session, group->session, sizeof entry.session);
+        draw_decision(d, top + 1 + i, &entry);
+    }
+    for (int i = 0; i < found; i++)
+        draw_decision(d, top + 1 + waits + i, last[i]);
+    return waits + found + 1;
 }
 
 void home_draw(struct dashboard *d)

@@ -25,6 +25,7 @@ static void prompt_changed(struct dashboard *d)
         snprintf(d->page.filter, sizeof d->page.filter, "%.*s", (int)sizeof d->page.filter - 1,
                  d->edit.text);
         pages_again(d);
+        pages_move(d, 0);
         return;
     }
     snprintf(d->fleet.filter, sizeof d->fleet.filter, "%.*s", FLEET_TEXT, d->edit.text);
@@ -104,14 +105,20 @@ static void list_event(struct dashboard *d, const struct input_event *event)
     unsigned where = d->view == VIEW_PAGE ? WHERE_PAGE : WHERE_HOME;
     if (event->kind == INPUT_MOUSE) {
         if (d->view == VIEW_PAGE && (event->button == MOUSE_UP || event->button == MOUSE_DOWN))
-            page_move(&d->page, event->button == MOUSE_UP ? -3 : 3);
+            pages_move(d, event->button == MOUSE_UP ? -3 : 3);
         else if (d->view == VIEW_HOME && home_click(d, event))
             dashboard_settle(d);
         return;
     }
     if (event->kind != INPUT_KEY)
         return;
-    enum action action = bindings_find(&d->bindings, where, event->key, event->modifiers);
+    enum action action = ACTION_NONE;
+    if (d->view == VIEW_PAGE && d->page.kind == PAGE_REVIEW)
+        action = bindings_find(&d->bindings, WHERE_REVIEW, event->key, event->modifiers);
+    else if (d->view == VIEW_PAGE && d->page.kind == PAGE_NETWORK)
+        action = bindings_find(&d->bindings, WHERE_NETWORK, event->key, event->modifiers);
+    if (action == ACTION_NONE)
+        action = bindings_find(&d->bindings, where, event->key, event->modifiers);
     d->notice[0] = '\0';
     d->notice_error = false;
     if (action != ACTION_NONE) {

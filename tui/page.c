@@ -15,6 +15,9 @@
 void page_clear(struct page *page, enum page_kind kind, const char *title)
 {
     bool same = page->kind == kind;
+    page->kept = same ? page_ref(page) : 0;
+    page->card = same && page->card;
+    page->draw = NULL;
     strv_free(&page->lines);
     page->kind = kind;
     page->chosen = same ? page->chosen : 0;
@@ -24,22 +27,49 @@ void page_clear(struct page *page, enum page_kind kind, const char *title)
     snprintf(page->title, sizeof page->title, "%s", title);
 }
 
-int page_add(struct page *page, enum theme_role role, const char *format, ...)
+static int page_put(struct page *page, enum theme_role role, int64_t ref, const char *format,
+                    va_list arguments) __attribute__((format(printf, 4, 0)));
+
+static int page_put(struct page *page, enum theme_role role, int64_t ref, const char *format,
+                    va_list arguments)
 {
     char line[LINE_MAX_BYTES];
-    va_list arguments;
     line[0] = (char)(role + FIRST_ROLE);
-    va_start(arguments, format);
     human_format(line + 1, sizeof line - 1, format, arguments);
-    va_end(arguments);
     if (page->filter[0] != '\0' && strcasestr(line + 1, page->filter) == NULL)
         return 0;
     if (page->lines.count >= PAGE_LINES)
         return -E2BIG;
     int rc = strv_add(&page->lines, line);
-    if (page->follow)
+    if (rc == 0)
+        page->refs[page->lines.count - 1] = ref;
+    if (page->follow || (ref != 0 && ref == page->kept))
         page->chosen = (long)page->lines.count - 1;
     return rc;
+}
+
+int page_add(struct page *page, enum theme_role role, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int rc = page_put(page, role, 0, format, arguments);
+    va_end(arguments);
+    return rc;
+}
+
+int page_add_ref(struct page *page, int64_t ref, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int rc = page_put(page, ROLE_TEXT, ref, format, arguments);
+    va_end(arguments);
+    return rc;
+}
+
+int64_t page_ref(const struct page *page)
+{
+    bool valid = page->chosen >= 0 && page->chosen < (long)page->lines.count;
+    return valid ? page->refs[page->chosen] : 0;
 }
 
 void page_move(struct page *page, long lines)
@@ -72,7 +102,11 @@ void page_draw(const struct page *page, struct canvas *canvas, struct rect area,
         struct style style = theme->roles[chosen ? (int)ROLE_SELECTED : line[0] - FIRST_ROLE];
         int row = area.row + 1 + (int)i;
         canvas_fill(canvas, (struct rect){row, area.col, 1, area.cols}, style);
-        canvas_label(canvas, row, area.col + 1, area.cols - 2, style, line + 1);
+        struct rect place = {row, area.col + 1, 1, area.cols - 2};
+        if (page->draw != NULL)
+            page->draw(page->context, page->refs[top + i], canvas, place, chosen ? &style : NULL);
+        else
+            canvas_label(canvas, row, place.col, place.cols, style, line + 1);
     }
     if (count == 0 && rows > 0)
         canvas_text(canvas, area.row + 1, area.col + 1, area.cols - 2, theme->roles[ROLE_DIM],

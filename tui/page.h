@@ -15,11 +15,20 @@
 
 enum page_kind { PAGE_HELP, PAGE_LOG, PAGE_NETWORK, PAGE_REVIEW, PAGE_OUTPUT };
 
+/* Draws what the line is about; `chosen` is how all of it looks, or NULL. */
+typedef void page_line(void *context, int64_t ref, struct canvas *canvas, struct rect line,
+                       const struct style *chosen);
+
 /* The first byte of a line says how it looks; see page_add(). */
 struct page {
     enum page_kind kind;
     char title[128], filter[128];
     struct strv lines;
+    int64_t refs[PAGE_LINES]; /* what each is about, for those who draw it themselves */
+    int64_t kept;             /* of the line that was chosen before page_clear() */
+    page_line *draw;          /* NULL: lines are their texts; page_clear() forgets it */
+    void *context;
+    bool card; /* what the chosen line is about is shown in full */
     long chosen;
     bool follow; /* the last line is chosen, also when more come */
 };
@@ -27,6 +36,10 @@ struct page {
 void page_clear(struct page *page, enum page_kind kind, const char *title);
 int page_add(struct page *page, enum theme_role role, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* One that is about `ref`, which is not 0; its text is what a filter looks at. */
+int page_add_ref(struct page *page, int64_t ref, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int64_t page_ref(const struct page *page); /* of the chosen line; 0: none */
 void page_move(struct page *page, long lines);
 void page_draw(const struct page *page, struct canvas *canvas, struct rect area,
                const struct theme *theme);

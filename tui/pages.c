@@ -1,4 +1,4 @@
-/* What fills the page: help from the table of actions, the event log, requests that wait. */
+/* What fills the page: help from the table of actions, the event log, the network, the queue. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,10 @@
 #include "session/protocol/json.h"
 #include "tui/dashboard.h"
 #include "tui/human.h"
+#include "tui/network.h"
 
-#define KEYS_MAX 96
+#define KEYS_MAX   96
+#define SETTLED_MS 1000
 
 void pages_help(struct dashboard *d)
 {
@@ -36,142 +38,116 @@ void pages_help(struct dashboard *d)
     buf_free(&collisions);
 }
 
+static const char *word_of(const struct dashboard *d, const char *session)
+{
+    const struct fleet_row *row = fleet_find(&d->fleet, session);
+    return row != NULL ? fleet_word(row) : session;
+}
+
+static void draw_entry(void *context, int64_t ref, struct canvas *canvas, struct rect line,
+                       const struct style *chosen)
+{
+    const struct dashboard *d = context;
+    const struct feed_entry *entry = feed_find(&d->feed, ref);
+    const struct network_line look = {.theme = &d->theme,
+                                      .chosen = chosen,
+                                      .who = entry != NULL ? word_of(d, entry->session) : NULL,
+                                      .processes = d->feed.processes};
+    if (entry != NULL)
+        network_draw_line(&look, entry, canvas, line);
+}
+
+static void add_decision(struct dashboard *d, const struct feed_entry *entry)
+{
+    bool other = d->feed_of[0] != '\0' && strcmp(d->feed_of, entry->session) != 0;
+    if ((entry->type == EVENT_NET || entry->type == EVENT_SECRET) && !other)
+        page_add_ref(&d->page, entry->row, "%s %s", word_of(d, entry->session), entry->text);
+}
+
 void pages_log(struct dashboard *d, bool net)
 {
     bool fresh = d->view != VIEW_PAGE || d->page.kind != (net ? PAGE_NETWORK : PAGE_LOG);
-    page_clear(&d->page, net ? PAGE_NETWORK : PAGE_LOG, net ? "Network" : "Event log");
+    char title[FLEET_TEXT];
+    snprintf(title, sizeof title, "Network · %s",
+             d->feed_of[0] != '\0' ? word_of(d, d->feed_of) : "all sessions");
+    page_clear(&d->page, net ? PAGE_NETWORK : PAGE_LOG, net ? title : "Event log");
     if (fresh)
         d->page.follow = true;
+    if (net) {
+        d->page.draw = draw_entry;
+        d->page.context = d;
+    }
     for (size_t i = 0; i < d->feed.count; i++) {
         const struct feed_entry *entry = feed_at(&d->feed, i);
-        const struct fleet_row *row = fleet_find(&d->fleet, entry->session);
         char clock[HUMAN_SIZE];
-        if (net && entry->type != EVENT_NET && entry->type != EVENT_SECRET)
+        if (net) {
+            add_decision(d, entry);
             continue;
+        }
         human_clock(entry->time, clock);
-        page_add(&d->page, entry->role, "%s %-14.40s %s", clock,
-                 row != NULL ? fleet_word(row) : entry->session,
+        page_add(&d->page, entry->role, "%s %-14.40s %s", clock, word_of(d, entry->session),
                  entry->text != NULL ? entry->text : "");
     }
     page_move(&d->page, 0);
 }
 
-/* --- requests that wait: asked for of every session that has some */
-
-struct asking {
-    struct dashboard *d;
-    char session[SESSION_ID_SIZE];
-    unsigned asked;
-};
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const char *text = json_string(object, name);
-    return text != NULL ? text : "";
-}
-
-static void add_question(struct dashboard *d, const char *session, const cJSON *item)
-{
-    const struct fleet_row *row = fleet_find(&d->fleet, session);
-    const cJSON *process = cJSON_GetObjectItemCaseSensitive(item, "process");
-    const char *name =
-        cJSON_IsObject(process) ? text_of(process, "name") : text_of(item, "process");
-    const char *method = text_of(item, "method");
-    size_t before = d->page.lines.count;
-    if (d->question_count == QUESTIONS_MAX)
-        return;
-    page_add(&d->page, ROLE_ASK, "? %-14.40s %-10.40s %-5.20s %.255s:%u%.200s",
-             row != NULL ? fleet_word(row) : session, name,
-             *method != '\0' ? method : text_of(item, "protocol"), text_of(item, "host"),
-             (unsigned)json_number(item, "port", 0), text_of(item, "path"));
-    if (d->page.lines.count == before) /* filtered out */
-        return;
-    struct question *question = &d->questions[d->question_count++];
-    *question = (struct question){.id = json_number(item, "id", 0)};
-    memcpy(question->session, session, sizeof question->session);
-    snprintf(question->host, sizeof question->host, "%.255s", text_of(item, "host"));
-}
-
-static void on_requests(void *context, const cJSON *reply, const struct error *why)
-{
-    struct asking *asking = context;
-    struct dashboard *d = asking->d;
-    bool current = d->page.kind == PAGE_REVIEW && asking->asked == d->asked;
-    const cJSON *item;
-    if (current && reply == NULL)
-        dashboard_say(d, true, "%s: %s", asking->session, why->message);
-    if (current)
-        cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, "requests"))
-        {
-            add_question(d, asking->session, item);
-        }
-    free(asking);
-    dashboard_damage(d);
-}
-
 void pages_review(struct dashboard *d)
 {
-    page_clear(&d->page, PAGE_REVIEW,
-               "Requests that wait · a once  s session  A always  d deny  D deny session");
-    d->question_count = 0;
-    d->asked++;
-    for (size_t i = 0; i < d->fleet.count; i++) {
-        struct fleet_row *row = d->fleet.rows[i];
-        struct client *client = links_client(row);
-        struct asking *asking =
-            client != NULL && row->pending > 0 ? calloc(1, sizeof *asking) : NULL;
-        if (asking == NULL)
-            continue;
-        asking->d = d;
-        asking->asked = d->asked;
-        memcpy(asking->session, row->id, sizeof asking->session);
-        client_request(client, "requests", NULL, on_requests, asking);
-    }
+    bool fresh = d->view != VIEW_PAGE || d->page.kind != PAGE_REVIEW;
+    bool empty = fresh || d->page.lines.count == 0;
+    char title[96];
+    snprintf(title, sizeof title, "Review · %zu waiting · %zu refused", d->review.waits,
+             d->review.group_count - d->review.waits);
+    page_clear(&d->page, PAGE_REVIEW, title);
+    d->page.follow = false;
+    for (size_t i = 0; fresh && i < d->review.group_count && d->page.kept == 0; i++)
+        if (strcmp(d->review.groups[i].session, d->fleet.selected) == 0)
+            d->page.kept = d->review.groups[i].ref;
+    /* who was about to answer one must not answer the one that came into its place */
+    if (d->page.kept != 0 && review_find(&d->review, d->page.kept) == NULL)
+        d->page.chosen = -1;
+    /* what comes into an empty list is chosen, but not while a key may be meant for what it had */
+    else if (d->page.kept == 0 && empty)
+        d->page.chosen = human_now() - d->answers.given_at > SETTLED_MS ? 0 : -1;
+    review_fill(d);
+    answers_moved(d);
 }
 
-static void on_answered(void *context, const cJSON *reply, const struct error *why)
+void pages_move(struct dashboard *d, long lines)
 {
-    struct dashboard *d = context;
-    if (reply == NULL)
-        dashboard_say(d, true, "%s", why->message);
+    page_move(&d->page, lines);
+    if (d->page.kind == PAGE_REVIEW)
+        d->page.follow = false;
+    answers_moved(d);
+}
+
+/* What the chosen line is about, in full. */
+static void draw_card(struct dashboard *d, struct rect area)
+{
+    const struct review_group *group =
+        d->page.kind == PAGE_REVIEW ? review_find(&d->review, page_ref(&d->page)) : NULL;
+    const struct feed_entry *entry =
+        d->page.kind == PAGE_NETWORK ? feed_find(&d->feed, page_ref(&d->page)) : NULL;
+    const char *session = group != NULL ? group->session : entry != NULL ? entry->session : "";
+    const cJSON *object = group != NULL ? group->object : entry != NULL ? entry->object : NULL;
+    const struct fleet_row *row = fleet_find(&d->fleet, session);
+    char title[FLEET_TEXT];
+    if (object == NULL)
+        return;
+    snprintf(title, sizeof title, " %s%s · %s ", row != NULL ? fleet_word(row) : session,
+             group != NULL && group->waits ? " asks" : "", session);
+    network_draw_card(&d->theme, title, group != NULL ? group->time : entry->time, object,
+                      &d->canvas, area);
+}
+
+void pages_draw(struct dashboard *d, struct rect area)
+{
+    if (d->page.kind == PAGE_REVIEW)
+        review_draw(d, area);
     else
-        pages_again(d);
-}
-
-static void answer_once(struct dashboard *d, struct client *client, const struct question *question,
-                        bool allow)
-{
-    cJSON *request = cJSON_CreateObject();
-    cJSON_AddNumberToObject(request, "question", (double)question->id);
-    cJSON_AddBoolToObject(request, "allow", allow);
-    client_request(client, "answer", request, on_answered, d);
-    dashboard_say(d, false, "%s once: %s", allow ? "allowed" : "denied", question->host);
-}
-
-void pages_answer(struct dashboard *d, const char *verb, const char *scope)
-{
-    CLEAN_STRV struct strv argv = {0};
-    if (d->view != VIEW_PAGE || d->page.kind != PAGE_REVIEW) {
-        pages_review(d);
-        dashboard_view(d, VIEW_PAGE);
-        return;
-    }
-    if (d->page.chosen >= (long)d->question_count)
-        return;
-    const struct question *question = &d->questions[d->page.chosen];
-    const struct fleet_row *row = fleet_find(&d->fleet, question->session);
-    struct client *client = row != NULL ? links_client(row) : NULL;
-    if (client == NULL)
-        return;
-    if (scope == NULL) {
-        answer_once(d, client, question, strcmp(verb, "allow") == 0);
-        return;
-    }
-    /* a guest chose the host, which must not become an option */
-    if (strv_add(&argv, verb) == 0 && strv_add(&argv, row->id) == 0 &&
-        strv_add(&argv, question->host) == 0 && strv_add(&argv, scope) == 0 &&
-        question->host[0] != '-')
-        dashboard_run(d, &argv, false);
+        page_draw(&d->page, &d->canvas, area, &d->theme);
+    if (d->page.card)
+        draw_card(d, area);
 }
 
 void pages_again(struct dashboard *d)

@@ -161,7 +161,8 @@ static const struct {
     {4, "c1a0de01", EVENT_NET,
      "{\"flow\":7,\"guest_port\":41200,\"process\":{\"pid\":77,\"name\":\"node\"},\"protocol\":"
      "\"https\",\"host\":\"metrics.example.com\",\"port\":443,\"method\":\"POST\",\"path\":\"/v1/"
-     "ping\",\"verdict\":\"deny\",\"reason\":\"denied when asked\",\"sent\":0,\"received\":0,"
+     "ping\",\"verdict\":\"deny\",\"reason\":\"nobody answered within 30 "
+     "s\",\"sent\":0,\"received\":0,"
      "\"duration_ms\":4100,\"status\":403}"},
     {3, "b0117de2", EVENT_NET,
      "{\"flow\":12,\"guest_port\":40118,\"process\":{\"pid\":240,\"name\":\"curl\"},\"protocol\":"
@@ -183,6 +184,17 @@ static const struct {
     {1, "c1a0de01", EVENT_SECRET,
      "{\"flow\":8,\"secret\":\"NPM_TOKEN\",\"host\":\"collect.example.com\",\"where\":\"x-token\","
      "\"action\":\"blocked\"}"},
+};
+
+static const char *const questions[] = {
+    "{\"id\":3,\"time\":\"2026-01-02T14:02:11Z\",\"protocol\":\"https\",\"host\":\"registry."
+    "example.org\",\"port\":443,\"method\":"
+    "\"GET\",\"path\":\"/left-pad\",\"flow\":9,\"left_ms\":24000,\"process\":{\"pid\":231,"
+    "\"name\":\"npm\"}}",
+    "{\"id\":4,\"time\":\"2026-01-02T14:02:11Z\",\"protocol\":\"https\",\"host\":\"telemetry."
+    "example.com\",\"port\":443,\"method\":"
+    "\"POST\",\"path\":\"/v1/ping\",\"flow\":10,\"left_ms\":25000,\"process\":{\"pid\":77,"
+    "\"name\":\"node\"}}",
 };
 
 static const char *const shell = "$ npm install left-pad\r\n"
@@ -226,6 +238,9 @@ static void add_sessions(struct dashboard *d)
         snprintf(event.session, sizeof event.session, "%s", events[i].session);
         feed_add(&d->feed, &event);
     }
+    for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
+        review_add(&d->review, "c1a0de01", cJSON_Parse(questions[i]), NOW);
+    assert_int_equal(review_build(&d->review, &d->feed), 0);
 }
 
 static void fill_pane(struct pane *pane, const char *session, const char *text, int rows, int cols)
@@ -247,6 +262,7 @@ static void as_home(struct dashboard *d)
 
 static void as_empty(struct dashboard *d)
 {
+    review_free(&d->review);
     fleet_free(&d->fleet);
     feed_free(&d->feed);
 }
@@ -295,6 +311,28 @@ static void as_network(struct dashboard *d)
     d->view = VIEW_PAGE;
 }
 
+static void as_card(struct dashboard *d)
+{
+    as_network(d);
+    pages_move(d, -2);
+    dashboard_act(d, ACTION_DETAILS);
+}
+
+static void as_review(struct dashboard *d)
+{
+    dashboard_act(d, ACTION_REVIEW);
+}
+
+/* A host that was refused, its domain allowed for good, in every session. */
+static void as_refused(struct dashboard *d)
+{
+    as_review(d);
+    dashboard_act(d, ACTION_DOWN);
+    dashboard_act(d, ACTION_DOWN);
+    dashboard_act(d, ACTION_WIDER);
+    dashboard_act(d, ACTION_EVERYWHERE);
+}
+
 static void as_help(struct dashboard *d)
 {
     pages_help(d);
@@ -305,9 +343,9 @@ static const struct {
     const char *name;
     void (*make)(struct dashboard *d);
 } states[] = {
-    {"home", as_home}, {"empty", as_empty},     {"palette", as_palette},
-    {"stop", as_stop}, {"form", as_form},       {"panes", as_panes},
-    {"log", as_log},   {"network", as_network}, {"help", as_help},
+    {"home", as_home}, {"empty", as_empty},   {"palette", as_palette}, {"stop", as_stop},
+    {"form", as_form}, {"panes", as_panes},   {"log", as_log},         {"network", as_network},
+    {"card", as_card}, {"review", as_review}, {"refused", as_refused}, {"help", as_help},
 };
 
 static const struct {
@@ -369,7 +407,8 @@ static void draw(size_t state, size_t size, struct buf *out)
     d->program = &program;
     d->now = NOW;
     uv_loop_init(&d->loop);
-    uv_timer_t *const timers[] = {&d->frame, &d->escape, &d->sample, &d->settle, &d->hide};
+    uv_timer_t *const timers[] = {&d->frame,  &d->escape, &d->sample,
+                                  &d->settle, &d->hide,   &d->late};
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
         uv_timer_init(&d->loop, timers[i]);
     assert_int_equal(theme_load("dark", &d->theme, NULL), 0);
@@ -385,6 +424,7 @@ static void draw(size_t state, size_t size, struct buf *out)
     deck_free(&d->deck);
     canvas_free(&d->canvas);
     fleet_free(&d->fleet);
+    review_free(&d->review);
     feed_free(&d->feed);
     page_free(&d->page);
     uv_walk(&d->loop, close_handle, NULL);
