@@ -87,6 +87,37 @@ static void draw_page_hints(struct dashboard *d, int row)
         draw_hints(d, row, WHERE_PAGE, page, sizeof page / sizeof page[0]);
 }
 
+/* What calls for the user from out of sight, at the end of the line. */
+static void draw_marks(struct dashboard *d, int row)
+{
+    size_t waiting = fleet_count(&d->fleet, FLEET_WAITING), bells = 0;
+    const struct fleet_row *first = NULL;
+    char text[FLEET_TEXT];
+    for (size_t i = 0; i < d->fleet.count; i++) {
+        bells += d->fleet.rows[i]->bell;
+        if (d->fleet.rows[i]->bell && first == NULL)
+            first = d->fleet.rows[i];
+    }
+    int end = d->canvas.cols;
+    if (waiting > 0 &&
+        (d->view == VIEW_PAGE || d->view == VIEW_FORM)) { /* else it is shown there */
+        snprintf(text, sizeof text, " ? %zu waiting ", waiting);
+        end -= canvas_width(text);
+        canvas_text(&d->canvas, row, end, d->canvas.cols - end, d->theme.roles[ROLE_WAITING], text);
+    }
+    if (first == NULL || d->view == VIEW_HOME)
+        return;
+    if (bells > 1)
+        snprintf(text, sizeof text, "  ! %zu bells ", bells);
+    else
+        snprintf(text, sizeof text, "  ! %.40s ", fleet_word(first));
+    int width = canvas_width(text);
+    struct style style = d->theme.roles[ROLE_ASK];
+    style.bg = d->theme.roles[ROLE_STATUS].bg;
+    style.attrs |= d->theme.roles[ROLE_STATUS].attrs & CELL_REVERSE;
+    canvas_text(&d->canvas, row, end - width, width, style, text);
+}
+
 static void draw_status(struct dashboard *d)
 {
     static const char *const prompts[] = {[PROMPT_FILTER] = "/",
@@ -111,8 +142,10 @@ static void draw_status(struct dashboard *d)
         canvas_label(&d->canvas, row, 1, cols - 2, style, d->notice);
     } else if (d->view == VIEW_PANES) {
         draw_pane_line(d, row);
+        draw_marks(d, row);
     } else if (d->view == VIEW_PAGE) {
         draw_page_hints(d, row);
+        draw_marks(d, row);
     } else {
         draw_hints(d, row, WHERE_HOME, home, sizeof home / sizeof home[0]);
     }

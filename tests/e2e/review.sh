@@ -48,11 +48,11 @@ echo "one: \$(cat one) two: \$(cat code)"
 curl -sS -H "X: \$E2E_TOKEN" https://api.site.test:$(cat https.port)/echo >/dev/null && echo used
 exec sleep 1000
 G
-id=$("$VMDECK" bash --detached --name asker --ask=100 --allow-host api.site.test \
+"$VMDECK" bash --detached --name asker --ask=100 --allow-host api.site.test \
     --allow-internal 127.0.0.0/8 --upstream-ca ca.pem --resolve site.test=127.0.0.1 \
     --resolve other.test=127.0.0.1 --resolve api.site.test=127.0.0.1 \
     --host-secret "E2E_TOKEN@https://api.site.test:$(cat https.port)" \
-    -- bash -c "$(cat guest)") || fail 'bash'
+    -- bash -c "$(cat guest)" >/dev/null || fail 'bash'
 both_wait() { [ "$("$VMDECK" requests asker --json 2>err | grep -o '"host"' | wc -l)" -eq 2 ]; }
 await "two requests wait" both_wait
 
