@@ -211,15 +211,10 @@ static void act_resume(struct dashboard *d, enum action action)
 
 /* --- terminals and panes */
 
-struct opening {
-    struct dashboard *d;
-    char session[SESSION_ID_SIZE];
-    enum deck_place place;
-};
-
 static void show_panes(struct dashboard *d, const char *session, unsigned terminal,
                        enum deck_place place)
 {
+    layout_arrange(&d->deck.layout, dashboard_area(d)); /* it may not have been drawn so yet */
     if (!deck_open(&d->deck, session, terminal, place)) {
         dashboard_say(d, true, "no room for one more pane: z zooms, c closes one");
         return;
@@ -229,24 +224,22 @@ static void show_panes(struct dashboard *d, const char *session, unsigned termin
 
 static void on_opened(void *context, const cJSON *reply, const struct error *why)
 {
-    struct opening *opening = context;
+    struct asking *opening = context;
     if (reply == NULL)
         dashboard_say(opening->d, true, "%s", why->message);
     else
         show_panes(opening->d, opening->session, (unsigned)json_number(reply, "terminal", 0),
                    opening->place);
-    free(opening);
+    asking_free(opening);
 }
 
 static void open_terminal(struct dashboard *d, const struct fleet_row *row, enum deck_place place)
 {
     struct client *client = links_client(row);
-    struct opening *opening = client != NULL ? calloc(1, sizeof *opening) : NULL;
+    struct asking *opening = client != NULL ? asking_new(d, row->id) : NULL;
     if (opening == NULL)
         return;
-    opening->d = d;
     opening->place = place;
-    memcpy(opening->session, row->id, sizeof opening->session);
     cJSON *request = cJSON_CreateObject();
     cJSON_AddNumberToObject(request, "rows", d->canvas.rows - 2);
     cJSON_AddNumberToObject(request, "columns", d->canvas.cols);

@@ -15,21 +15,26 @@
 #include "tui/dashboard.h"
 #include "tui/human.h"
 
-struct asking {
-    struct dashboard *d;
-    char session[SESSION_ID_SIZE];
-    unsigned turn; /* of an answer */
-};
-
-static struct asking *asking_new(struct dashboard *d, const char *session)
+struct asking *asking_new(struct dashboard *d, const char *session)
 {
     struct asking *asking = calloc(1, sizeof *asking);
     if (asking != NULL) {
         asking->d = d;
         asking->turn = d->answers.turn;
         snprintf(asking->session, sizeof asking->session, "%s", session);
+        asking->next = d->askings;
+        d->askings = asking;
     }
     return asking;
+}
+
+void asking_free(struct asking *asking)
+{
+    struct asking **at = &asking->d->askings;
+    while (*at != asking)
+        at = &(*at)->next;
+    *at = asking->next;
+    free(asking);
 }
 
 void answers_changed(struct dashboard *d)
@@ -52,7 +57,7 @@ static void on_requests(void *context, const cJSON *reply, const struct error *w
     {
         review_add(&d->review, asking->session, cJSON_Duplicate(item, true), now);
     }
-    free(asking);
+    asking_free(asking);
     d->answers.open--;
     answers_changed(d);
     if (d->answers.open == 0 && d->answers.again)
@@ -122,7 +127,7 @@ static void on_rule(void *context, const cJSON *reply, const struct error *why)
         memcpy(made->session, asking->session, sizeof made->session);
         made->id = (uint32_t)id->valuedouble;
     }
-    free(asking);
+    asking_free(asking);
 }
 
 static void send_rule(struct dashboard *d, const struct fleet_row *row, const struct answer *answer,

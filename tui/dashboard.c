@@ -492,6 +492,8 @@ static void close_all(struct dashboard *d)
     fleet_free(&d->fleet);
     feed_free(&d->feed);
     page_free(&d->page);
+    while (d->askings != NULL)
+        asking_free(d->askings);
     review_free(&d->review);
     script_free(&d->script);
 }

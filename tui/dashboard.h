@@ -35,6 +35,15 @@ enum view { VIEW_HOME, VIEW_PANES, VIEW_PAGE, VIEW_FORM, VIEWS };
 
 enum prompt { PROMPT_NONE, PROMPT_FILTER, PROMPT_COMMAND, PROMPT_SEARCH, PROMPT_CONFIRM };
 
+/* A request to a host whose reply has not come; see answer.c. */
+struct asking {
+    struct asking *next;
+    struct dashboard *d;
+    char session[SESSION_ID_SIZE];
+    unsigned turn;         /* of an answer */
+    enum deck_place place; /* of a terminal that is opened */
+};
+
 struct answer {
     const char *verb, *scope; /* allow or deny; once, session or saved */
 };
@@ -84,6 +93,7 @@ struct dashboard {
     struct page page;
     struct review review;
     struct answers answers;
+    struct asking *askings;
     unsigned pending; /* requests that wait, in all sessions */
     struct feed feed;
     char feed_of[SESSION_ID_SIZE]; /* whose network is shown; "": all */
@@ -146,6 +156,10 @@ void pages_review(struct dashboard *d);
 void pages_draw(struct dashboard *d, struct rect area);
 void pages_move(struct dashboard *d, long lines);
 void pages_again(struct dashboard *d); /* what it shows has changed */
+
+/* Freed by whoever gets the reply, or by dashboard's end: there is none then. NULL: no memory. */
+struct asking *asking_new(struct dashboard *d, const char *session);
+void asking_free(struct asking *asking);
 
 /* answer.c: what waits, and what is said about it */
 void answers_refresh(struct dashboard *d); /* asks the hosts what waits */
