@@ -20,7 +20,11 @@
 #include "session/term/repaint.h"
 
 #define VIEWER_BACKLOG ((size_t)256 * 1024)
-#define CANCEL         "\030" /* CAN: ends a sequence that was cut in the middle */
+/* On the way to one viewer: all of a client's share a connection, where a key's echo comes behind
+ * what the others flood. Far less than the client would take. */
+#define VIEWER_WINDOW (32u * 1024)
+_Static_assert(VIEWER_WINDOW <= CONTROL_WINDOW, "no more than the protocol allows");
+#define CANCEL "\030" /* CAN: ends a sequence that was cut in the middle */
 
 static bool viewer_exact(const struct viewer *viewer)
 {
@@ -206,7 +210,7 @@ int viewer_request_attach(struct peer *peer, const cJSON *request, struct error 
     viewer->read_only = viewer->preview || json_bool(request, "read_only");
     viewer->strings = json_bool(request, "strings");
     viewer->colors = colors > REPAINT_TRUECOLOR ? REPAINT_256 : (unsigned)colors;
-    viewer->credit = CONTROL_WINDOW;
+    viewer->credit = VIEWER_WINDOW;
     if (!viewer->preview)
         terminal->used = ++peer->host->terminal_uses;
     cJSON *reply = cJSON_CreateObject();
@@ -257,7 +261,7 @@ void viewer_input(struct viewer *viewer, const struct frame *frame)
 
 void viewer_credit(struct viewer *viewer, uint32_t bytes)
 {
-    if (bytes > CONTROL_WINDOW - viewer->credit) {
+    if (bytes > VIEWER_WINDOW - viewer->credit) {
         peer_violation(viewer->peer, "credit for what was not sent");
         return;
     }
