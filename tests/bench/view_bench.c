@@ -17,22 +17,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include "agent/configure.h"
-#include "agent/engine.h"
 #include "base/cleanup.h"
+#include "bench_host.h"
 #include "payload.h"
-#include "session/host/peer.h"
 #include "session/protocol/client.h"
 #include "session/protocol/json.h"
 
-#define MB         1048576
 #define ROUNDS     3
 #define ROUNDS_MAX 99
 #define READY      "pane-is-ready"
@@ -52,29 +48,9 @@ static const struct job jobs[] = {
     {"colour", (size_t)32 * MB, payload_colour, 50, 200},
 };
 
-struct figures {
-    double cat, all; /* seconds */
-    double cpu;      /* seconds of the host or tmux's server */
-    double rss;      /* MB of it */
-    double sent;     /* MB to the viewer */
-};
-
 static char directory[] = "/tmp/view-bench-XXXXXX";
 static char self[4096], file[64], result[64];
 static const char *perf;
-
-static void check(bool right, const char *what)
-{
-    if (right)
-        return;
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static double seconds(void)
-{
-    return (double)uv_hrtime() / 1e9;
-}
 
 /* --- in the pane */
 
@@ -137,25 +113,6 @@ static void sight_add(struct sight *sight, const uint8_t *data, size_t size)
     sight->sent += (double)size / MB;
 }
 
-static void measure_process(pid_t pid, struct figures *figures)
-{
-    char path[64], line[512];
-    unsigned long user = 0, system = 0;
-    long pages = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *in = fopen(path, "r");
-    check(in != NULL && fgets(line, sizeof line, in) != NULL, path);
-    fclose(in);
-    const char *fields = strrchr(line, ')');
-    sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    snprintf(path, sizeof path, "/proc/%d/statm", pid);
-    in = fopen(path, "r");
-    check(in != NULL && fscanf(in, "%*d %ld", &pages) == 1, path);
-    fclose(in);
-    figures->cpu = (double)(user + system) / (double)sysconf(_SC_CLK_TCK) - figures->cpu;
-    figures->rss = (double)pages * (double)sysconf(_SC_PAGESIZE) / MB;
-}
-
 static double pane_time(void)
 {
     double time = 0;
@@ -168,60 +125,11 @@ static double pane_time(void)
 
 /* --- ours: agent, host, client */
 
-int __wrap_configure_apply(const struct settings *settings, const char **why);
-
-/* This machine is no guest: its clock and name stay. The linker puts it in the original's place. */
-int __wrap_configure_apply(const struct settings *settings, const char **why)
-{
-    (void)settings;
-    (void)why;
-    return 0;
-}
-
-static void host_ready(void *context)
-{
-    struct host *host = context;
-    host->state = HOST_RUNNING;
-    uv_stop(&host->loop);
-}
-
-static void host_gone(void *context, const struct error *why)
-{
-    (void)context;
-    fprintf(stderr, "the agent has gone: %s\n", why->message);
-    _exit(1);
-}
-
-static _Noreturn void run_agent(int fd)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    exit(engine_run(fd, NULL) != ENGINE_SHUTDOWN);
-}
-
 static _Noreturn void run_host(int fd)
 {
     static struct host host;
-    static const struct guest_events events = {host_ready, host_gone};
     struct error err = {0};
-    int port[2];
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, port) == 0, "socketpair");
-    if (fork() == 0) {
-        close(fd);
-        close(port[0]);
-        run_agent(port[1]);
-    }
-    close(port[1]);
-    fcntl(port[0], F_SETFL, O_NONBLOCK);
-    signal(SIGPIPE, SIG_IGN);
-    session_config_init(&host.config);
-    uv_loop_init(&host.loop);
-    uv_timer_init(&host.loop, &host.last_words);
-    const struct guest_settings settings = {.hostname = "vmdeck", .env = &host.config.env};
-    if (guest_open(&host.guest, &host.loop, port[0], &settings, &events, &host, &err) == 0)
-        uv_run(&host.loop, UV_RUN_DEFAULT); /* until it is ready */
-    if (err.code == 0 && peer_add(&host, fd, false, &err) == 0)
+    if (bench_host(&host, fd, &err) == 0 && peer_add(&host, fd, false, &err) == 0)
         uv_run(&host.loop, UV_RUN_DEFAULT);
     fprintf(stderr, "%s\n", err.message);
     _exit(err.code != 0);
