@@ -98,16 +98,23 @@ static int choose_path(const struct snapshot_options *options, char **out, struc
                                      : snapshot_path(options->name, out, err);
     if (rc < 0 || *out == NULL)
         return rc;
-    if (lstat(*out, &st) == 0)
-        rc =
-            error_set(err, EEXIST, "%s is there already (choose another name, or remove it)", *out);
-    if (rc == 0 && options->name != NULL) {
+    int taken = 0;
+    if (options->name != NULL) {
         rc = registry_open(&registry, NULL, err);
         if (rc == 0)
             rc = snapshot_name_check(registry, options->name, err);
+        if (rc == 0)
+            rc = taken = snapshot_indexed(registry, *out, err);
         registry_close(registry);
     }
-    return rc;
+    if (rc >= 0 && taken > 0) { /* by one that was renamed since: its file stays */
+        free(*out);
+        rc = snapshot_path(NULL, out, err);
+    }
+    if (rc >= 0 && lstat(*out, &st) == 0)
+        rc =
+            error_set(err, EEXIST, "%s is there already (choose another name, or remove it)", *out);
+    return rc < 0 ? rc : 0;
 }
 
 /* The id alone on standard output, for scripts; the rest is for who watches. */
@@ -182,6 +189,10 @@ static int snapshot_run(struct snapshot_options *options, char **words, struct e
         return plain ? snapshot_rm(words + 1, err) : snapshot_usage(err);
     if (strcmp(first, "inspect") == 0)
         return plain && words[2] == NULL ? snapshot_inspect(words[1], err) : snapshot_usage(err);
+    if (strcmp(first, "rename") == 0)
+        return plain && words[2] != NULL && words[3] == NULL
+                   ? snapshot_renamed(words[1], words[2], err)
+                   : snapshot_usage(err);
     if (words[1] != NULL)
         return snapshot_usage(err);
     if (options->output != NULL && options->name != NULL)
@@ -203,7 +214,7 @@ static int snapshot_main(const struct verb *verb, char **args, struct error *err
 const struct verb verb_snapshot = {
     .name = "snapshot",
     .usage = "ID [--output PATH|--name NAME] [--disk] [--keep-running] [--json]\nls [--json]\n"
-             "rm ID...\ninspect ID|PATH",
+             "rename ID NAME\nrm ID...\ninspect ID|PATH",
     .summary = "Save a session, memory and disk, to a file; it ends, or keeps running",
     .groups = {&snapshot_group},
     .run = snapshot_main,

@@ -16,6 +16,7 @@ int snapshot_resolve(const char *word, char **path, struct error *err);
 /* What `vmdeck snapshot` does with snapshots that are there. Words are NULL-terminated. */
 int snapshot_ls(bool json, struct error *err);
 int snapshot_rm(char *const *words, struct error *err);
+int snapshot_renamed(const char *word, const char *name, struct error *err);
 int snapshot_inspect(const char *word, struct error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The snapshots that are there: listed and found in the registry, removed and inspected as files.
- * A snapshot that a running session started from is not removed: the session's disk ends in it.
+ * The snapshots that are there: listed, found and named in the registry, removed and inspected as
+ * files. A snapshot that a running session started from is not removed: the session's disk ends in
+ * it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -198,6 +199,19 @@ int snapshot_rm(char *const *words, struct error *err)
         return rc;
     *err = failure;
     return -err->code;
+}
+
+int snapshot_renamed(const char *word, const char *name, struct error *err)
+{
+    CLEAN_SNAPSHOT struct snapshot_record record = {0};
+    struct registry *registry = NULL;
+    int rc = registry_open(&registry, NULL, err);
+    if (rc == 0)
+        rc = snapshot_find(registry, word, &record, err);
+    if (rc == 0)
+        rc = snapshot_rename(registry, record.id, name, err);
+    registry_close(registry);
+    return rc;
 }
 
 int snapshot_inspect(const char *word, struct error *err)

@@ -301,6 +301,25 @@ int snapshot_remove(struct registry *registry, const char *id, struct error *err
                        "t", id);
 }
 
+int snapshot_rename(struct registry *registry, const char *id, const char *name, struct error *err)
+{
+    static const char what[] = "rename the snapshot";
+    CLEAN_TRANSACTION struct transaction transaction = {0};
+    int rc = session_name_check(name, err);
+    if (rc == 0)
+        rc = forget_gone(registry, err);
+    if (rc == 0)
+        rc = database_begin(registry, &transaction, what, err);
+    if (rc == 0)
+        rc = name_taken(registry, name, err);
+    if (rc == 0)
+        rc = database_do(registry, what, err, "UPDATE snapshots SET name=? WHERE id=? RETURNING 1",
+                         "tt", name, id);
+    if (rc == 0)
+        return error_set(err, ENOENT, "no snapshot '%.64s' (vmdeck snapshot ls shows them)", id);
+    return rc > 0 ? database_commit(&transaction, what, err) : rc;
+}
+
 static int find_ambiguous(const char *word, const struct snapshot_list *list, struct error *err)
 {
     CLEAN_BUF struct buf names = {0};

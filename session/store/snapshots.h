@@ -65,6 +65,12 @@ int snapshot_indexed(struct registry *registry, const char *path, struct error *
 int snapshot_remove(struct registry *registry, const char *id, struct error *err);
 
 /*
+ * Gives a snapshot another name; the file stays where it is. Errors as of snapshot_name_check(),
+ * and -ENOENT: there is no such snapshot.
+ */
+int snapshot_rename(struct registry *registry, const char *id, const char *name, struct error *err);
+
+/*
  * The snapshot that the user's word means: an id, a name, or a prefix of exactly one id. Does not
  * look at the file. -ENOENT: none. -ENOTUNIQ: several, which the message lists. *out is zeroed on
  * failure.

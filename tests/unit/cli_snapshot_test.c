@@ -234,6 +234,47 @@ static void test_remove(void **state)
     close(strange.lock);
 }
 
+/* The file stays, and so does what it is called; the name is free for another. */
+static void test_rename(void **state)
+{
+    const struct fixture *fixture = *state;
+    cli_directories(fixture);
+    CLEAN_FREE char *first = make_file(fixture, "first.qcow2");
+    CLEAN_FREE char *second = make_file(fixture, "second.qcow2");
+    struct snapshot_record a, b;
+    struct stat st;
+    add(first, "first", &a);
+    add(second, "", &b);
+    const struct {
+        const char *words[5];
+        int rc;
+        const char *message;
+    } rows[] = {
+        {{"rename"}, -USAGE_ERROR, "which session"},
+        {{"rename", "first"}, -USAGE_ERROR, "which session"},
+        {{"rename", "first", "x", "y"}, -USAGE_ERROR, "which session"},
+        {{"rename", "first", "x", "--disk"}, -USAGE_ERROR, "which session"},
+        {{"rename", "none", "x"}, -ENOENT, "no snapshot 'none'"},
+        {{"rename", b.id, "first"}, -EEXIST, "a snapshot has it"},
+        {{"rename", "first", "a/b"}, -EINVAL, "name 'a/b'"},
+        {{"rename", "first", "deadbeef"}, -EINVAL, "look like an id"},
+        {{"rename", "first", "base"}, 0, ""},
+        {{"rename", b.id, "first"}, 0, ""},
+        {{"rename", "first", "second"}, 0, ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct error err = {0};
+        int rc = cli_run(&verb_snapshot, rows[i].words, &err);
+        if (rc != rows[i].rc || strstr(err.message, rows[i].message) == NULL)
+            fail_msg("row %zu: %d, %s", i, rc, err.message);
+    }
+    CLEAN_FREE char *path = NULL;
+    must(snapshot_resolve("base", &path, NULL), NULL);
+    assert_string_equal(path, first);
+    assert_int_equal(stat(first, &st), 0);
+    assert_int_equal(count(), 2);
+}
+
 static void test_fork(void **state)
 {
     struct error err = {0};
@@ -256,7 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(test_request), STORE_TEST(test_refused), STORE_TEST(test_resolve),
-        STORE_TEST(test_remove),  STORE_TEST(test_fork),
+        STORE_TEST(test_remove),  STORE_TEST(test_fork),    STORE_TEST(test_rename),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
