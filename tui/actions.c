@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "session/protocol/json.h"
+#include "session/store/snapshots.h"
 #include "tui/dashboard.h"
 
 /* Actions that are a command about sessions. */
@@ -17,14 +18,16 @@ static const struct command {
     enum action action;
     const char *verb, *option; /* option NULL: none */
     bool each;                 /* one command for each session */
-    const char *question;      /* asked first; NULL: done at once */
+    bool asks;                 /* first; about several sessions every command does */
+    const char *question;
 } commands[] = {
-    {ACTION_STOP, "stop", NULL, false, "Stop"},
-    {ACTION_SNAPSHOT, "snapshot", "--keep-running", true, NULL},
-    {ACTION_SNAPSHOT_STOP, "snapshot", NULL, true, "Snapshot and stop"},
-    {ACTION_FORK, "fork", NULL, true, NULL},
-    {ACTION_PAUSE, "pause", NULL, false, NULL},
-    {ACTION_SLEEP, "suspend", NULL, false, NULL},
+    {ACTION_STOP, "stop", NULL, false, true, "Stop"},
+    {ACTION_SNAPSHOT, "snapshot", "--keep-running", true, false, "Snapshot"},
+    {ACTION_SNAPSHOT_STOP, "snapshot", NULL, true, true, "Snapshot and stop"},
+    {ACTION_FORK, "fork", NULL, true, false, "Fork"},
+    {ACTION_PAUSE, "pause", NULL, false, false, "Pause or go on with"},
+    {ACTION_SLEEP, "suspend", NULL, false, false, "Suspend"},
+    {ACTION_RESUME, "unpause", NULL, false, false, "Go on with"},
 };
 
 static bool has_verb(const struct dashboard *d, const char *name)
@@ -35,19 +38,23 @@ static bool has_verb(const struct dashboard *d, const char *name)
     return false;
 }
 
-void dashboard_run(struct dashboard *d, const struct strv *argv, bool show)
+/* What runs now, or NULL. */
+struct runner *dashboard_run(struct dashboard *d, const struct strv *argv, bool show)
 {
     struct error err = {0};
     if (argv->count == 0)
-        return;
+        return NULL;
     if (!has_verb(d, argv->items[0])) {
         dashboard_say(d, true, "this vmdeck has no command '%.40s'", argv->items[0]);
-        return;
+        return NULL;
     }
-    if (runner_start(&d->runners, argv, show, &err) < 0)
+    if (runner_start(&d->runners, argv, show, &err) < 0) {
         dashboard_say(d, true, "%s", err.message);
-    else
-        dashboard_say(d, false, "%s", d->runners.first->line != NULL ? d->runners.first->line : "");
+        return NULL;
+    }
+    struct runner *runner = d->runners.first;
+    dashboard_say(d, false, "%s", runner->line != NULL ? runner->line : "");
+    return runner;
 }
 
 /* Words, where '…' and "…" hold blanks; nothing else is special. */
@@ -116,19 +123,30 @@ void dashboard_command(struct dashboard *d, const char *line)
         dashboard_run(d, &words, true);
 }
 
-static void command_run(struct dashboard *d, const struct command *command)
+/* What the command is for this session; NULL: it makes no sense. */
+static const char *verb_for(const struct command *command, const struct fleet_row *row)
 {
-    struct fleet_row **rows = calloc(d->fleet.count + 1, sizeof(void *));
-    size_t count = rows != NULL ? fleet_targets(&d->fleet, rows) : 0;
+    if (command->action == ACTION_PAUSE && row->state == FLEET_PAUSED)
+        return "unpause";
+    if (command->action != ACTION_RESUME)
+        return command->verb;
+    return row->state == FLEET_PAUSED ? "unpause" : row->state == FLEET_SUSPENDED ? "start" : NULL;
+}
+
+/* One verb about all sessions that it is for. */
+static void verb_run(struct dashboard *d, const struct command *command, const char *verb)
+{
     struct strv argv = {0};
-    const char *verb = command->verb;
-    if (count > 0 && command->action == ACTION_PAUSE && rows[0]->state == FLEET_PAUSED)
-        verb = "unpause";
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < d->asked_about.count; i++) {
+        struct fleet_row *row = fleet_find(&d->fleet, d->asked_about.items[i]);
+        const char *own = row != NULL ? verb_for(command, row) : NULL;
+        if (own == NULL || strcmp(own, verb) != 0)
+            continue;
+        row->marked = false;
         if (argv.count == 0)
             strv_add(&argv, verb);
-        strv_add(&argv, fleet_word(rows[i]));
-        if (!command->each && i + 1 < count)
+        strv_add(&argv, fleet_word(row));
+        if (!command->each)
             continue;
         if (command->option != NULL)
             strv_add(&argv, command->option);
@@ -136,9 +154,18 @@ static void command_run(struct dashboard *d, const struct command *command)
         strv_free(&argv);
         argv = (struct strv){0};
     }
-    for (size_t i = 0; i < count; i++)
-        rows[i]->marked = false;
-    free(rows);
+    if (argv.count > 0)
+        dashboard_run(d, &argv, false);
+    strv_free(&argv);
+}
+
+static void command_run(struct dashboard *d, const struct command *command)
+{
+    verb_run(d, command, command->verb);
+    if (command->action == ACTION_PAUSE)
+        verb_run(d, command, "unpause");
+    if (command->action == ACTION_RESUME)
+        verb_run(d, command, "start");
 }
 
 static const struct command *command_of(enum action action)
@@ -154,10 +181,11 @@ bool dashboard_can(const struct dashboard *d, enum action action)
     static const struct {
         enum action action;
         const char *verb;
-    } others[] = {{ACTION_RESUME, "unpause"},     {ACTION_ALLOW, "allow"},
-                  {ACTION_DENY, "deny"},          {ACTION_ALLOW_SESSION, "allow"},
-                  {ACTION_ALLOW_ALWAYS, "allow"}, {ACTION_DENY_SESSION, "deny"},
-                  {ACTION_DENY_ALWAYS, "deny"},   {ACTION_REVIEW, "requests"}};
+    } others[] = {{ACTION_ALLOW, "allow"},         {ACTION_DENY, "deny"},
+                  {ACTION_ALLOW_SESSION, "allow"}, {ACTION_ALLOW_ALWAYS, "allow"},
+                  {ACTION_DENY_SESSION, "deny"},   {ACTION_DENY_ALWAYS, "deny"},
+                  {ACTION_REVIEW, "requests"},     {ACTION_SNAPSHOTS, "snapshot"},
+                  {ACTION_MOUNTS, "mount"},        {ACTION_RULES, "rules"}};
     const struct command *command = command_of(action);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].action == action)
@@ -165,25 +193,27 @@ bool dashboard_can(const struct dashboard *d, enum action action)
     return command == NULL || has_verb(d, command->verb);
 }
 
+/* Whom it is about is settled now: whatever comes or goes until the answer changes nothing. */
 static void act_command(struct dashboard *d, enum action action)
 {
     const struct command *command = command_of(action);
-    const struct fleet_row *row = fleet_selected(&d->fleet);
-    size_t count = fleet_targets(&d->fleet, NULL);
-    if (count == 0)
-        return;
-    if (command->question == NULL) {
-        command_run(d, command);
-        return;
+    struct fleet_row **rows = calloc(d->fleet.count + 1, sizeof(void *));
+    size_t count = rows != NULL ? fleet_targets(&d->fleet, rows) : 0, able = 0;
+    strv_free(&d->asked_about);
+    d->asked_about = (struct strv){0};
+    for (size_t i = 0; i < count; i++) {
+        able += verb_for(command, rows[i]) != NULL;
+        strv_add(&d->asked_about, rows[i]->id);
     }
-    if (count == 1 && row != NULL)
-        dashboard_say(d, false, "%s %s? y yes, any other key no", command->question,
-                      fleet_word(row));
-    else
-        dashboard_say(d, false, "%s %zu sessions? y yes, any other key no", command->question,
-                      count);
-    d->confirm = action;
-    d->prompt = PROMPT_CONFIRM;
+    if (count > 0 && able == 0)
+        dashboard_say(d, true, "%s is neither paused nor suspended", fleet_word(rows[0]));
+    else if (count == 1 && command->asks)
+        dashboard_ask(d, action, "%s %s?", command->question, fleet_word(rows[0]));
+    else if (count > 1)
+        dashboard_ask(d, action, "%s %zu sessions?", command->question, count);
+    else if (count == 1)
+        command_run(d, command);
+    free(rows);
 }
 
 void dashboard_confirmed(struct dashboard *d, enum action action)
@@ -191,22 +221,8 @@ void dashboard_confirmed(struct dashboard *d, enum action action)
     const struct command *command = command_of(action);
     if (command != NULL)
         command_run(d, command);
-}
-
-static void act_resume(struct dashboard *d, enum action action)
-{
-    CLEAN_STRV struct strv argv = {0};
-    const struct fleet_row *row = fleet_selected(&d->fleet);
-    (void)action;
-    if (row == NULL)
-        return;
-    if (row->state != FLEET_PAUSED && row->state != FLEET_SUSPENDED) {
-        dashboard_say(d, true, "%s is neither paused nor suspended", fleet_word(row));
-        return;
-    }
-    strv_add(&argv, row->state == FLEET_PAUSED ? "unpause" : "start");
-    strv_add(&argv, fleet_word(row));
-    dashboard_run(d, &argv, false);
+    else
+        lists_confirmed(d, action);
 }
 
 /* --- terminals and panes */
@@ -425,6 +441,8 @@ static void act_back(struct dashboard *d, enum action action)
         d->page.filter[0] = '\0';
         pages_again(d);
         pages_move(d, 0); /* a line is chosen */
+    } else if (d->view == VIEW_PAGE && d->page.kind == PAGE_OUTPUT && d->over != ACTION_NONE) {
+        lists_show(d, d->over);
     } else if (d->view != VIEW_HOME) {
         dashboard_view(d, VIEW_HOME);
     } else {
@@ -444,6 +462,14 @@ static void act_page(struct dashboard *d, enum action action)
     else
         pages_log(d, action == ACTION_NETWORK);
     dashboard_view(d, VIEW_PAGE);
+}
+
+static void act_list(struct dashboard *d, enum action action)
+{
+    if (action >= ACTION_START)
+        lists_act(d, action);
+    else
+        lists_show(d, action);
 }
 
 /* Elsewhere than on the queue the first key opens it: what is answered is seen. */
@@ -492,10 +518,26 @@ static void act_one(struct dashboard *d, enum action action)
     pages_again(d);
 }
 
+void dashboard_form(struct dashboard *d)
+{
+    CLEAN_SNAPSHOTS struct snapshot_list list = {0};
+    struct form *form = &d->form;
+    strv_free(&form->images);
+    strv_free(&form->snapshots);
+    form->images = form->snapshots = (struct strv){0};
+    if (d->program->images != NULL)
+        d->program->images(&form->images);
+    snapshot_list(links_registry(d->links), &list, NULL);
+    for (size_t i = 0; i < list.count; i++)
+        strv_add(&form->snapshots,
+                 list.items[i].name[0] != '\0' ? list.items[i].name : list.items[i].id);
+    dashboard_view(d, VIEW_FORM);
+}
+
 static void act_form(struct dashboard *d, enum action action)
 {
     (void)action;
-    dashboard_view(d, VIEW_FORM);
+    dashboard_form(d);
 }
 
 /* RFC 4648 of what is selected, as OSC 52 to the user's terminal. */
@@ -584,7 +626,7 @@ static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
     [ACTION_SNAPSHOT_STOP] = act_command,
     [ACTION_PAUSE] = act_command,
     [ACTION_SLEEP] = act_command,
-    [ACTION_RESUME] = act_resume,
+    [ACTION_RESUME] = act_command,
     [ACTION_FORK] = act_command,
     [ACTION_STOP] = act_command,
     [ACTION_ALLOW] = act_answer,
@@ -621,6 +663,17 @@ static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
     [ACTION_COPY] = act_scroll,
     [ACTION_LEAVE] = act_leave,
     [ACTION_SAVE] = act_save,
+    [ACTION_SNAPSHOTS] = act_list,
+    [ACTION_MOUNTS] = act_list,
+    [ACTION_RULES] = act_list,
+    [ACTION_START] = act_list,
+    [ACTION_START_FORM] = act_list,
+    [ACTION_RENAME] = act_list,
+    [ACTION_INSPECT] = act_list,
+    [ACTION_MOUNT] = act_list,
+    [ACTION_RULE_ALLOW] = act_list,
+    [ACTION_RULE_DENY] = act_list,
+    [ACTION_REMOVE] = act_list,
 };
 
 void dashboard_act(struct dashboard *d, enum action action)

@@ -10,6 +10,7 @@
 #include "base/str.h"
 
 #define ANY  (WHERE_HOME | WHERE_PAGE)
+#define SOME (WHERE_SNAPSHOTS | WHERE_MOUNTS | WHERE_RULES)
 #define LIST (WHERE_HOME | WHERE_PAGE | WHERE_SCROLL)
 
 const struct action_row action_rows[] = {
@@ -46,6 +47,18 @@ const struct action_row action_rows[] = {
     {ACTION_PAGE_DOWN, "page-down", LIST, "PgDn C-f", "a page down"},
     {ACTION_TOP, "top", LIST, "g Home", "to the beginning"},
     {ACTION_BOTTOM, "bottom", LIST, "G End", "to the end"},
+    {ACTION_SNAPSHOTS, "snapshots", ANY, "v", "the snapshots there are"},
+    {ACTION_MOUNTS, "mounts", ANY, "m", "what is mounted in the session"},
+    {ACTION_RULES, "policy", ANY, "P", "the rules of the session's network"},
+    {ACTION_START, "launch", WHERE_SNAPSHOTS, "Enter r", "a new session from the snapshot"},
+    {ACTION_START_FORM, "configure", WHERE_SNAPSHOTS, "n",
+     "the same, by the form of a new session"},
+    {ACTION_RENAME, "rename", WHERE_SNAPSHOTS, "e", "give the snapshot another name"},
+    {ACTION_INSPECT, "inspect", WHERE_SNAPSHOTS, "i", "what is in the snapshot's file"},
+    {ACTION_MOUNT, "mount-add", WHERE_MOUNTS, "a n", "mount a directory of the host"},
+    {ACTION_RULE_ALLOW, "rule-allow", WHERE_RULES, "a", "a rule that allows"},
+    {ACTION_RULE_DENY, "rule-deny", WHERE_RULES, "d", "a rule that denies"},
+    {ACTION_REMOVE, "remove", SOME, "x Delete", "remove it; a snapshot: asks first"},
     {ACTION_PANES, "panes", WHERE_HOME, "Tab", "back to the panes, or to the next one"},
     {ACTION_SPLIT_RIGHT, "split-right", WHERE_HOME, "|", "the session beside the current pane"},
     {ACTION_SPLIT_DOWN, "split-down", WHERE_HOME, "-", "the session below the current pane"},
@@ -88,6 +101,25 @@ const struct action_row *action_named(const char *name)
         if (strcmp(action_rows[i].name, name) == 0)
             return &action_rows[i];
     return NULL;
+}
+
+const char *action_place(const struct action_row *row)
+{
+    static const struct {
+        unsigned where;
+        const char *text;
+    } places[] = {{WHERE_SCROLL, " (in the scrollback)"},
+                  {WHERE_REVIEW, " (in the queue)"},
+                  {WHERE_NETWORK, " (in the network)"},
+                  {WHERE_NETWORK | WHERE_REVIEW, " (in the queue and the network)"},
+                  {WHERE_SNAPSHOTS, " (snapshots)"},
+                  {WHERE_MOUNTS, " (mounts)"},
+                  {WHERE_RULES, " (policy)"},
+                  {SOME, " (snapshots, mounts, policy)"}};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        if (row->where == places[i].where)
+            return places[i].text;
+    return "";
 }
 
 static unsigned significant(uint32_t key, unsigned modifiers)

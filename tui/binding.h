@@ -23,6 +23,11 @@
 #define WHERE_NETWORK 256u
 #define WHERE_REVIEW  512u
 
+/* Lists with keys of their own, which come before those of WHERE_PAGE. */
+#define WHERE_SNAPSHOTS 16u
+#define WHERE_MOUNTS    32u
+#define WHERE_RULES     64u
+
 enum action {
     ACTION_NONE,
     ACTION_HELP,
@@ -69,6 +74,17 @@ enum action {
     ACTION_EVERYWHERE,
     ACTION_DETAILS,
     ACTION_ONE,
+    ACTION_SNAPSHOTS,
+    ACTION_MOUNTS,
+    ACTION_RULES,
+    ACTION_START,
+    ACTION_START_FORM,
+    ACTION_RENAME,
+    ACTION_INSPECT,
+    ACTION_MOUNT,
+    ACTION_RULE_ALLOW,
+    ACTION_RULE_DENY,
+    ACTION_REMOVE,
     ACTION_PANES,
     ACTION_SPLIT_RIGHT,
     ACTION_SPLIT_DOWN,
@@ -104,6 +120,9 @@ struct action_row {
 extern const struct action_row action_rows[];
 extern const size_t action_row_count;
 const struct action_row *action_named(const char *name);
+
+/* Behind the help of one that is not for everywhere: " (in the scrollback)"; else "". */
+const char *action_place(const struct action_row *row);
 
 #define BINDINGS_MAX 256
 

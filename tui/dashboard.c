@@ -70,6 +70,17 @@ void dashboard_say(struct dashboard *d, bool error, const char *format, ...)
     dashboard_damage(d);
 }
 
+void dashboard_ask(struct dashboard *d, enum action action, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    human_format(d->ask, sizeof d->ask, format, arguments);
+    va_end(arguments);
+    d->confirm = action;
+    d->prompt = PROMPT_CONFIRM;
+    dashboard_damage(d);
+}
+
 void dashboard_quit(struct dashboard *d)
 {
     uv_stop(&d->loop);
@@ -256,6 +267,7 @@ static void on_ran(void *context, struct runner *runner)
     if (text == NULL)
         text = "";
     if (runner->show && (failed ? strchr(text, '\n') != strrchr(text, '\n') : *text != '\0')) {
+        d->over = lists_shown(d);
         page_clear(&d->page, PAGE_OUTPUT, runner->line);
         for (const char *at = text; *at != '\0';) {
             size_t length = strcspn(at, "\n");
@@ -264,6 +276,11 @@ static void on_ran(void *context, struct runner *runner)
         }
         dashboard_view(d, VIEW_PAGE);
     }
+    if (runner == d->making) {
+        d->making = NULL;
+        if (!failed && !d->form.touched)
+            form_clear(&d->form); /* else it is as it was typed, for the next attempt */
+    }
     if (!failed)
         dashboard_say(d, false, "done: %s", runner->line);
     else if (d->notice[0] == '\0' || *text == '\0')
@@ -271,6 +288,7 @@ static void on_ran(void *context, struct runner *runner)
     else
         d->notice_error = true;
     links_refresh(d->links);
+    lists_again(d);
     select_made(d, text);
 }
 
@@ -318,6 +336,7 @@ static void fit(struct dashboard *d)
     if ((rows != d->canvas.rows || cols != d->canvas.cols) &&
         canvas_resize(&d->canvas, rows, cols, &d->error) < 0)
         uv_stop(&d->loop);
+    lists_again(d); /* its columns */
     dashboard_damage(d);
 }
 
@@ -496,6 +515,8 @@ static void close_all(struct dashboard *d)
         asking_free(d->askings);
     review_free(&d->review);
     script_free(&d->script);
+    form_free(&d->form);
+    strv_free(&d->asked_about);
 }
 
 int tui_main(const struct tui_program *program, struct error *err)

@@ -29,11 +29,19 @@
 #define DASHBOARD_MAX_COLS 500
 #define DASHBOARD_SIGNALS  5
 #define NOTICE_MAX         512
-#define ANSWERS_MADE       256 /* rules of one answer that can be taken back */
+#define ANSWERS_MADE       256  /* rules of one answer that can be taken back */
+#define SUBJECT_MAX        4097 /* a path */
 
 enum view { VIEW_HOME, VIEW_PANES, VIEW_PAGE, VIEW_FORM, VIEWS };
 
-enum prompt { PROMPT_NONE, PROMPT_FILTER, PROMPT_COMMAND, PROMPT_SEARCH, PROMPT_CONFIRM };
+enum prompt {
+    PROMPT_NONE,
+    PROMPT_FILTER,
+    PROMPT_COMMAND,
+    PROMPT_SEARCH,
+    PROMPT_CONFIRM,
+    PROMPT_WORD
+};
 
 /* A request to a host whose reply has not come; see answer.c. */
 struct asking {
@@ -42,6 +50,7 @@ struct asking {
     char session[SESSION_ID_SIZE];
     unsigned turn;         /* of an answer */
     enum deck_place place; /* of a terminal that is opened */
+    enum page_kind kind;   /* of a list */
 };
 
 struct answer {
@@ -89,7 +98,13 @@ struct dashboard {
     enum view view, before;   /* before a page */
     enum prompt prompt;
     struct edit edit;
-    enum action confirm; /* what a yes does */
+    enum action confirm;          /* what a yes does, or the word that is typed */
+    char ask[NOTICE_MAX];         /* the question */
+    struct strv asked_about;      /* ids of the sessions that it was about */
+    const char *label;            /* in front of the word */
+    char subject[SUBJECT_MAX];    /* what it is for */
+    enum action over;             /* the list that a command's output is shown over */
+    char listed[SESSION_ID_SIZE]; /* the session whose mounts or rules are the page */
     struct page page;
     struct review review;
     struct answers answers;
@@ -100,6 +115,7 @@ struct dashboard {
     struct form form;
     struct runners runners;
     struct script script;
+    struct runner *making; /* what the form sent; only to be compared */
     char notice[NOTICE_MAX];
     bool notice_error;
     struct error error; /* why the loop ended */
@@ -110,6 +126,10 @@ void dashboard_damage(struct dashboard *d);
 
 /* One line for the user; `error` says that something failed. */
 void dashboard_say(struct dashboard *d, bool error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A question, and what a 'y' does: dashboard_confirmed() gets the action. */
+void dashboard_ask(struct dashboard *d, enum action action, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void dashboard_view(struct dashboard *d, enum view view);
@@ -146,8 +166,9 @@ bool dashboard_can(const struct dashboard *d,
 void dashboard_confirmed(struct dashboard *d, enum action action);
 void dashboard_attach(struct dashboard *d, struct fleet_row *row, unsigned terminal,
                       enum deck_place place);
+void dashboard_form(struct dashboard *d); /* of a new session */
 void dashboard_command(struct dashboard *d, const char *line);
-void dashboard_run(struct dashboard *d, const struct strv *argv, bool show);
+struct runner *dashboard_run(struct dashboard *d, const struct strv *argv, bool show);
 
 /* pages.c: what fills the page */
 void pages_help(struct dashboard *d);
@@ -173,6 +194,16 @@ void answers_command(const struct dashboard *d, const struct review_group *group
 /* review_view.c */
 void review_fill(struct dashboard *d);
 void review_draw(struct dashboard *d, struct rect area);
+
+/* lists.c: snapshots; mounts and rules of a session */
+void lists_show(struct dashboard *d, enum action action);
+void lists_again(struct dashboard *d);                     /* does nothing where it is not shown */
+unsigned lists_where(const struct dashboard *d);           /* where its keys are; 0: not shown */
+const enum action *lists_hints(const struct dashboard *d); /* ends with ACTION_NONE */
+enum action lists_shown(const struct dashboard *d); /* what shows it; ACTION_NONE: no list is */
+void lists_act(struct dashboard *d, enum action action);
+void lists_typed(struct dashboard *d, enum action action, const char *text);
+void lists_confirmed(struct dashboard *d, enum action action);
 
 /* settings.c: $XDG_CONFIG_HOME/vmdeck/dashboard.conf */
 void settings_read(struct dashboard *d);

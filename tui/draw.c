@@ -132,16 +132,27 @@ static void draw_status(struct dashboard *d)
     struct style style = d->theme.roles[d->notice_error ? ROLE_ERROR : ROLE_STATUS];
     canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, d->theme.roles[ROLE_STATUS]);
     if (d->prompt == PROMPT_CONFIRM) {
-        canvas_label(&d->canvas, row, 1, cols - 2, d->theme.roles[ROLE_ASK], d->notice);
+        int used = canvas_label(&d->canvas, row, 1, cols - 2, d->theme.roles[ROLE_ASK], d->ask);
+        canvas_text(&d->canvas, row, used + 3, cols - used - 3, style, "y yes, any other key no");
     } else if (d->prompt != PROMPT_NONE) {
-        int used =
-            canvas_text(&d->canvas, row, 0, cols, d->theme.roles[ROLE_INPUT], prompts[d->prompt]);
+        const char *label = d->prompt == PROMPT_WORD ? d->label : prompts[d->prompt];
+        int used = canvas_text(&d->canvas, row, 0, cols, d->theme.roles[ROLE_INPUT], label);
         edit_draw(&d->edit, &d->canvas, row, used, cols - used, d->theme.roles[ROLE_INPUT], true);
     } else if (d->notice[0] != '\0') {
         canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, style);
         canvas_label(&d->canvas, row, 1, cols - 2, style, d->notice);
+    } else if (d->view == VIEW_FORM) {
+        canvas_label(&d->canvas, row, 1, cols - 2, style,
+                     "Enter starts it   Tab completes, or next   Space switches   Esc back");
     } else if (d->view == VIEW_PANES) {
         draw_pane_line(d, row);
+        draw_marks(d, row);
+    } else if (lists_where(d) != 0) {
+        const enum action *hints = lists_hints(d);
+        size_t count = 0;
+        while (hints[count] != ACTION_NONE)
+            count++;
+        draw_hints(d, row, lists_where(d) | WHERE_PAGE, hints, count);
         draw_marks(d, row);
     } else if (d->view == VIEW_PAGE) {
         draw_page_hints(d, row);

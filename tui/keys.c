@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "tui/complete.h"
 #include "tui/dashboard.h"
 
 static void prompt_done(struct dashboard *d)
@@ -12,6 +13,8 @@ static void prompt_done(struct dashboard *d)
     d->prompt = PROMPT_NONE;
     if (prompt == PROMPT_COMMAND)
         dashboard_command(d, d->edit.text);
+    else if (prompt == PROMPT_WORD)
+        lists_typed(d, d->confirm, d->edit.text);
     else if (prompt == PROMPT_SEARCH && pane != NULL && !pane_search(pane, d->edit.text))
         dashboard_say(d, true, "not found further back: %s", d->edit.text);
 }
@@ -33,9 +36,16 @@ static void prompt_changed(struct dashboard *d)
     dashboard_settle(d);
 }
 
-/* Tab completes a command's name from the tables. */
+/* Tab completes a command's name from the tables, or the directory to mount. */
 static void prompt_complete(struct dashboard *d)
 {
+    if (d->prompt == PROMPT_WORD) {
+        CLEAN_STRV struct strv found = {0};
+        if (d->confirm == ACTION_MOUNT && strchr(d->edit.text, ':') == NULL &&
+            complete_directories(d->edit.text, &found) == 0)
+            complete_word(&d->edit, 0, &found);
+        return;
+    }
     for (const struct tui_verb *verb = d->program->verbs; verb->name != NULL; verb++)
         if (strncmp(verb->name, d->edit.text, d->edit.length) == 0) {
             char text[64];
@@ -59,7 +69,8 @@ static void prompt_event(struct dashboard *d, const struct input_event *event)
             dashboard_say(d, false, "nothing done");
     } else if (key && event->key == KEYCODE_ENTER) {
         prompt_done(d);
-    } else if (key && event->key == KEYCODE_TAB && d->prompt == PROMPT_COMMAND) {
+    } else if (key && event->key == KEYCODE_TAB &&
+               (d->prompt == PROMPT_COMMAND || d->prompt == PROMPT_WORD)) {
         prompt_complete(d);
     } else if (key && (event->key == KEYCODE_ESCAPE ||
                        (event->key == 'c' && (event->modifiers & INPUT_CTRL) != 0))) {
@@ -80,8 +91,7 @@ static void form_key(struct dashboard *d, const struct input_event *event)
     if (result != FORM_DONE)
         return;
     if (form_command(&d->form, &argv) == 0)
-        dashboard_run(d, &argv, false);
-    form_clear(&d->form);
+        d->making = dashboard_run(d, &argv, false);
     dashboard_view(d, VIEW_HOME);
 }
 
@@ -117,6 +127,8 @@ static void list_event(struct dashboard *d, const struct input_event *event)
         action = bindings_find(&d->bindings, WHERE_REVIEW, event->key, event->modifiers);
     else if (d->view == VIEW_PAGE && d->page.kind == PAGE_NETWORK)
         action = bindings_find(&d->bindings, WHERE_NETWORK, event->key, event->modifiers);
+    else
+        action = bindings_find(&d->bindings, lists_where(d), event->key, event->modifiers);
     if (action == ACTION_NONE)
         action = bindings_find(&d->bindings, where, event->key, event->modifiers);
     d->notice[0] = '\0';

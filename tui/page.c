@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tui/human.h"
+#include "tui/wide.h"
 
 #define LINE_MAX_BYTES 1024
 #define FIRST_ROLE     1 /* no line contains a NUL */
@@ -18,7 +19,14 @@ void page_clear(struct page *page, enum page_kind kind, const char *title)
     page->kept = same ? page_ref(page) : 0;
     page->card = same && page->card;
     page->draw = NULL;
+    const char *word = page_word(page);
+    if (word != NULL || !same) {
+        free(page->word);
+        page->word = same ? strdup(word) : NULL;
+    }
     strv_free(&page->lines);
+    strv_free(&page->words);
+    page->heading[0] = page->hint[0] = '\0';
     page->kind = kind;
     page->chosen = same ? page->chosen : 0;
     page->follow = same && page->follow;
@@ -72,6 +80,46 @@ int64_t page_ref(const struct page *page)
     return valid ? page->refs[page->chosen] : 0;
 }
 
+int page_item(struct page *page, const char *word, enum theme_role role, const char *text)
+{
+    size_t before = page->lines.count;
+    int rc = page_add(page, role, "%s", text);
+    if (rc < 0 || page->lines.count == before)
+        return rc;
+    if (page->word != NULL && strcmp(page->word, word) == 0)
+        page->chosen = (long)before;
+    return strv_add(&page->words, word);
+}
+
+const char *page_word(const struct page *page)
+{
+    return page->chosen >= 0 && (size_t)page->chosen < page->words.count
+               ? page->words.items[page->chosen]
+               : NULL;
+}
+
+void page_column(struct buf *line, const char *text, int cols)
+{
+    int all = canvas_width(text), used = 0, room = all > cols ? cols - 1 : cols;
+    size_t left = strlen(text);
+    while (left > 0) {
+        uint32_t point;
+        size_t size = wide_decode(text, left, &point);
+        int width = wide_width(point);
+        if (used + (width < 0 ? 1 : width) > room)
+            break;
+        buf_append(line, text, size);
+        used += width < 0 ? 1 : width; /* it will be drawn as '?' */
+        text += size;
+        left -= size;
+    }
+    if (all > cols && room >= 0) {
+        buf_printf(line, "…");
+        used++;
+    }
+    buf_printf(line, "%*s", cols - used + 1, "");
+}
+
 void page_move(struct page *page, long lines)
 {
     long last = (long)page->lines.count - 1, at = page->chosen + lines;
@@ -84,7 +132,8 @@ void page_move(struct page *page, long lines)
 void page_draw(const struct page *page, struct canvas *canvas, struct rect area,
                const struct theme *theme)
 {
-    long count = (long)page->lines.count, rows = area.rows - 1, top = page->chosen - rows / 2;
+    int above = page->heading[0] != '\0' ? 2 : 1;
+    long count = (long)page->lines.count, rows = area.rows - above, top = page->chosen - rows / 2;
     if (top > count - rows)
         top = count - rows;
     if (top < 0)
@@ -96,11 +145,14 @@ void page_draw(const struct page *page, struct canvas *canvas, struct rect area,
     if (page->filter[0] != '\0')
         canvas_printf(canvas, area.row, area.col + 2 + used, area.cols - used - 3,
                       theme->roles[ROLE_MATCH], " /%s ", page->filter);
+    if (above == 2)
+        canvas_label(canvas, area.row + 1, area.col + 1, area.cols - 2, theme->roles[ROLE_DIM],
+                     page->heading);
     for (long i = 0; i < rows && top + i < count; i++) {
         const char *line = page->lines.items[top + i];
         bool chosen = top + i == page->chosen;
         struct style style = theme->roles[chosen ? (int)ROLE_SELECTED : line[0] - FIRST_ROLE];
-        int row = area.row + 1 + (int)i;
+        int row = area.row + above + (int)i;
         canvas_fill(canvas, (struct rect){row, area.col, 1, area.cols}, style);
         struct rect place = {row, area.col + 1, 1, area.cols - 2};
         if (page->draw != NULL)
@@ -109,11 +161,16 @@ void page_draw(const struct page *page, struct canvas *canvas, struct rect area,
             canvas_label(canvas, row, place.col, place.cols, style, line + 1);
     }
     if (count == 0 && rows > 0)
-        canvas_text(canvas, area.row + 1, area.col + 1, area.cols - 2, theme->roles[ROLE_DIM],
-                    page->filter[0] != '\0' ? "nothing matches" : "nothing yet");
+        canvas_text(canvas, area.row + above, area.col + 1, area.cols - 2, theme->roles[ROLE_DIM],
+                    page->filter[0] != '\0' ? "nothing matches"
+                    : page->hint[0] != '\0' ? page->hint
+                                            : "nothing yet");
 }
 
 void page_free(struct page *page)
 {
     strv_free(&page->lines);
+    strv_free(&page->words);
+    free(page->word);
+    page->word = NULL;
 }

@@ -23,7 +23,7 @@ void pages_help(struct dashboard *d)
             continue;
         bindings_keys(&d->bindings, row->action, keys, sizeof keys);
         page_add(&d->page, ROLE_TEXT, "%-14s %-14s %s%s", keys, row->name, row->help,
-                 row->where == WHERE_SCROLL ? " (in the scrollback)" : "");
+                 action_place(row));
     }
     page_add(&d->page, ROLE_TEXT, "%-14s %-14s %s", "1 to 9", "", "to the pane of that number");
     if (bindings_collisions(&d->bindings, &collisions) > 0)
@@ -160,5 +160,7 @@ void pages_again(struct dashboard *d)
         pages_review(d);
     else if (d->page.kind == PAGE_HELP)
         pages_help(d);
+    else
+        lists_again(d);
     dashboard_damage(d);
 }

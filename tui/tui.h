@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/str.h"
 
 /* What the program can do beside it, for the palette and the form of a new session. */
 struct tui_verb {
@@ -14,7 +15,8 @@ struct tui_verb {
 struct tui_program {
     const struct tui_verb *verbs;
     bool (*has_option)(const char *verb, const char *option); /* without the dashes */
-    const char *script; /* a file of keys (script.h); NULL: none */
+    const char *script;              /* a file of keys (script.h); NULL: none */
+    int (*images)(struct strv *out); /* names of the images there are; may be NULL */
 };
 
 /* Returns when the user leaves: 0, or why it could not be shown (-ENOTTY: no terminal). */

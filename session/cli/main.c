@@ -17,6 +17,7 @@
 #include "session/host/host.h"
 #include "session/protocol/launch.h"
 #include "tui/tui.h"
+#include "vm/image/image.h"
 
 #define VERBS_SHOWN 63
 
@@ -64,11 +65,22 @@ static bool main_has_option(const char *name, const char *option)
     return false;
 }
 
+static void add_image(void *context, const struct image_row *row)
+{
+    if (row->ref != NULL)
+        strv_add(context, row->ref);
+}
+
+static int main_images(struct strv *out)
+{
+    return image_list(add_image, out, NULL);
+}
+
 /* The dashboard; without a terminal, what to do instead. */
 static int main_without_verb(const char *script)
 {
     struct tui_verb list[VERBS_SHOWN + 1] = {{NULL, NULL}};
-    const struct tui_program program = {list, main_has_option, script};
+    const struct tui_program program = {list, main_has_option, script, main_images};
     struct error err = {0};
     for (size_t i = 0; i < VERBS_SHOWN && verbs[i] != NULL; i++)
         list[i] = (struct tui_verb){verbs[i]->name, verbs[i]->summary};

@@ -47,7 +47,7 @@ static const struct tui_verb verbs[] = {
     {"unpause", "Let paused sessions go on"},
     {NULL, NULL},
 };
-static const struct tui_program program = {verbs, has_option, NULL};
+static const struct tui_program program = {.verbs = verbs, .has_option = has_option};
 
 static const struct {
     const char *id, *name, *image, *command, *title, *reason;
