@@ -24,7 +24,8 @@
 #define HIDE_MS    2000 /* panes out of sight stay attached so long, for a quick way back */
 #define READ_BYTES 16384
 
-static const int signals[DASHBOARD_SIGNALS] = {SIGWINCH, SIGCONT, SIGTERM, SIGHUP, SIGINT};
+static const int signals[DASHBOARD_SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP,
+                                                 SIGTERM,  SIGHUP,  SIGINT};
 
 static void on_frame(uv_timer_t *timer)
 {
@@ -308,7 +309,8 @@ static void on_keyboard(void *context)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        dashboard_quit(d); /* the terminal is gone */
+        d->signal = SIGHUP; /* the terminal is gone */
+        dashboard_quit(d);
         return;
     }
     uv_timer_stop(&d->escape);
@@ -362,8 +364,13 @@ static void enter(struct dashboard *d)
 
 void dashboard_suspend(struct dashboard *d)
 {
+    static const struct sigaction stop = {.sa_handler = SIG_DFL};
+    struct sigaction ours;
     leave(d);
-    raise(SIGSTOP);
+    /* with whoever waits for us; where nobody could let us go on the kernel does nothing */
+    sigaction(SIGTSTP, &stop, &ours);
+    kill(0, SIGTSTP);
+    sigaction(SIGTSTP, &ours, NULL);
     enter(d);
 }
 
@@ -396,12 +403,14 @@ static void on_signal(uv_signal_t *handle, int signum)
     struct dashboard *d = handle->data;
     if (signum == SIGWINCH) {
         fit(d);
+    } else if (signum == SIGTSTP) {
+        dashboard_suspend(d);
     } else if (signum == SIGCONT) {
         outer_raw(NULL);
         screen_forget(d->screen);
         fit(d);
     } else {
-        error_set(&d->error, EINTR, "ended by signal %d", signum);
+        d->signal = signum;
         dashboard_quit(d);
     }
 }
@@ -447,7 +456,6 @@ static int open_terminal(struct dashboard *d, struct error *err)
         d->signals[i].data = d;
         uv_signal_start(&d->signals[i], on_signal, signals[i]);
     }
-    signal(SIGTSTP, SIG_IGN); /* ncurses would write where nobody reads; C-z is a key */
     watch_start(d->keyboard);
     return rc;
 }
@@ -537,7 +545,7 @@ int tui_main(const struct tui_program *program, struct error *err)
     if (rc == 0) {
         uv_run(&d->loop, UV_RUN_DEFAULT);
         *err = d->error;
-        rc = -d->error.code;
+        rc = d->error.code != 0 ? -d->error.code : d->signal;
     }
     close_all(d);
     free(d);

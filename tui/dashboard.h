@@ -27,7 +27,7 @@
 #define DASHBOARD_MIN_COLS 40
 #define DASHBOARD_MAX_ROWS 500 /* more stay blank */
 #define DASHBOARD_MAX_COLS 500
-#define DASHBOARD_SIGNALS  5
+#define DASHBOARD_SIGNALS  6
 #define NOTICE_MAX         512
 #define ANSWERS_MADE       256  /* rules of one answer that can be taken back */
 #define SUBJECT_MAX        4097 /* a path */
@@ -118,6 +118,7 @@ struct dashboard {
     struct runner *making; /* what the form sent; only to be compared */
     char notice[NOTICE_MAX];
     bool notice_error;
+    int signal;         /* that ended the loop; 0: none */
     struct error error; /* why the loop ended */
 };
 

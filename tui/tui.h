@@ -19,7 +19,10 @@ struct tui_program {
     int (*images)(struct strv *out); /* names of the images there are; may be NULL */
 };
 
-/* Returns when the user leaves: 0, or why it could not be shown (-ENOTTY: no terminal). */
+/*
+ * Returns when the user leaves: 0; the number of the signal that ended it, with the terminal given
+ * back; or why it could not be shown (-ENOTTY: no terminal).
+ */
 int tui_main(const struct tui_program *program, struct error *err);
 
 #endif

@@ -85,8 +85,9 @@ static int main_without_verb(const char *script)
     for (size_t i = 0; i < VERBS_SHOWN && verbs[i] != NULL; i++)
         list[i] = (struct tui_verb){verbs[i]->name, verbs[i]->summary};
     main_log();
-    if (tui_main(&program, &err) == 0)
-        return 0;
+    int rc = tui_main(&program, &err);
+    if (rc >= 0)
+        return rc == 0 ? 0 : 128 + rc;
     if (err.code != ENOTTY) {
         fprintf(stderr, "vmdeck: %s\n", err.message);
         return STATUS_FAILED;
