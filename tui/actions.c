@@ -25,7 +25,7 @@ static const struct command {
     {ACTION_SNAPSHOT, "snapshot", "--keep-running", true, false, "Snapshot"},
     {ACTION_SNAPSHOT_STOP, "snapshot", NULL, true, true, "Snapshot and stop"},
     {ACTION_FORK, "fork", NULL, true, false, "Fork"},
-    {ACTION_PAUSE, "pause", NULL, false, false, "Pause or go on with"},
+    {ACTION_PAUSE, "pause", NULL, false, false, "Pause"},
     {ACTION_SLEEP, "suspend", NULL, false, false, "Suspend"},
     {ACTION_RESUME, "unpause", NULL, false, false, "Go on with"},
 };
@@ -124,13 +124,21 @@ void dashboard_command(struct dashboard *d, const char *line)
 }
 
 /* What the command is for this session; NULL: it makes no sense. */
-static const char *verb_for(const struct command *command, const struct fleet_row *row)
+static const char *verb_for(const struct dashboard *d, const struct command *command,
+                            const struct fleet_row *row)
 {
-    if (command->action == ACTION_PAUSE && row->state == FLEET_PAUSED)
+    bool paused = row->state == FLEET_PAUSED;
+    if (command->action == ACTION_PAUSE && paused) { /* of several all do the same */
+        for (size_t i = 0; i < d->asked_about.count; i++) {
+            const struct fleet_row *other = fleet_find(&d->fleet, d->asked_about.items[i]);
+            if (other != NULL && other->state <= FLEET_RUNNING)
+                return NULL;
+        }
         return "unpause";
+    }
     if (command->action != ACTION_RESUME)
         return command->verb;
-    return row->state == FLEET_PAUSED ? "unpause" : row->state == FLEET_SUSPENDED ? "start" : NULL;
+    return paused ? "unpause" : row->state == FLEET_SUSPENDED ? "start" : NULL;
 }
 
 /* One verb about all sessions that it is for. */
@@ -139,10 +147,9 @@ static void verb_run(struct dashboard *d, const struct command *command, const c
     struct strv argv = {0};
     for (size_t i = 0; i < d->asked_about.count; i++) {
         struct fleet_row *row = fleet_find(&d->fleet, d->asked_about.items[i]);
-        const char *own = row != NULL ? verb_for(command, row) : NULL;
+        const char *own = row != NULL ? verb_for(d, command, row) : NULL;
         if (own == NULL || strcmp(own, verb) != 0)
             continue;
-        row->marked = false;
         if (argv.count == 0)
             strv_add(&argv, verb);
         strv_add(&argv, fleet_word(row));
@@ -166,6 +173,11 @@ static void command_run(struct dashboard *d, const struct command *command)
         verb_run(d, command, "unpause");
     if (command->action == ACTION_RESUME)
         verb_run(d, command, "start");
+    for (size_t i = 0; i < d->asked_about.count; i++) {
+        struct fleet_row *row = fleet_find(&d->fleet, d->asked_about.items[i]);
+        if (row != NULL)
+            row->marked = false;
+    }
 }
 
 static const struct command *command_of(enum action action)
@@ -198,19 +210,22 @@ static void act_command(struct dashboard *d, enum action action)
 {
     const struct command *command = command_of(action);
     struct fleet_row **rows = calloc(d->fleet.count + 1, sizeof(void *));
-    size_t count = rows != NULL ? fleet_targets(&d->fleet, rows) : 0, able = 0;
+    size_t count = rows != NULL ? fleet_targets(&d->fleet, rows) : 0;
+    const char *verb = NULL, *question = command->question;
     strv_free(&d->asked_about);
     d->asked_about = (struct strv){0};
-    for (size_t i = 0; i < count; i++) {
-        able += verb_for(command, rows[i]) != NULL;
+    for (size_t i = 0; i < count; i++)
         strv_add(&d->asked_about, rows[i]->id);
-    }
-    if (count > 0 && able == 0)
+    for (size_t i = 0; i < count && verb == NULL; i++)
+        verb = verb_for(d, command, rows[i]);
+    if (verb != NULL && strcmp(verb, "unpause") == 0)
+        question = "Go on with";
+    if (count > 0 && verb == NULL)
         dashboard_say(d, true, "%s is neither paused nor suspended", fleet_word(rows[0]));
     else if (count == 1 && command->asks)
-        dashboard_ask(d, action, "%s %s?", command->question, fleet_word(rows[0]));
+        dashboard_ask(d, action, "%s %s?", question, fleet_word(rows[0]));
     else if (count > 1)
-        dashboard_ask(d, action, "%s %zu sessions?", command->question, count);
+        dashboard_ask(d, action, "%s %zu sessions?", question, count);
     else if (count == 1)
         command_run(d, command);
     free(rows);

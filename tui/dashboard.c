@@ -24,8 +24,7 @@
 #define HIDE_MS    2000 /* panes out of sight stay attached so long, for a quick way back */
 #define READ_BYTES 16384
 
-static const int signals[DASHBOARD_SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP,
-                                                 SIGTERM,  SIGHUP,  SIGINT};
+static const int signals[DASHBOARD_SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP, SIGINT};
 
 static void on_frame(uv_timer_t *timer)
 {
@@ -91,6 +90,7 @@ static void on_sample(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
     bool old = false;
+    fleet_load(&d->fleet, d->host_cpus);
     for (size_t i = 0; i < d->fleet.shown_count; i++) {
         struct fleet_row *row = d->fleet.shown[i];
         long place = (long)i - d->first;
@@ -113,9 +113,24 @@ static void sample_control(struct dashboard *d)
         uv_timer_stop(&d->sample);
 }
 
+/* Sessions whose screen the user sees have nothing that was not seen. */
+static void look(struct dashboard *d)
+{
+    struct fleet_row *row = fleet_selected(&d->fleet);
+    if (!d->focused)
+        return;
+    if (d->view == VIEW_HOME && d->preview_area.rows > 0 && row != NULL)
+        fleet_looked(row);
+    for (size_t i = 0; d->view == VIEW_PANES && i < LAYOUT_PANES; i++)
+        if (d->deck.used[i] && deck_visible(&d->deck, &d->deck.panes[i]) &&
+            (row = fleet_find(&d->fleet, d->deck.panes[i].session)) != NULL)
+            fleet_looked(row);
+}
+
 static void on_settle(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
+    look(d);
     const struct fleet_row *row = fleet_selected(&d->fleet);
     struct link_terminal terminal = row != NULL ? links_terminal(row) : (struct link_terminal){0};
     struct pane *pane = &d->preview;
@@ -167,6 +182,7 @@ static void on_changed(void *context)
 {
     struct dashboard *d = context;
     unsigned pending = 0;
+    look(d);
     fleet_arrange(&d->fleet);
     for (size_t i = 0; i < d->fleet.count; i++)
         pending += d->fleet.rows[i]->pending;
@@ -181,7 +197,13 @@ static void on_changed(void *context)
 static void on_log(void *context)
 {
     struct dashboard *d = context;
-    if (feed_read(&d->feed, links_registry(d->links), NULL) > 0) {
+    int added = feed_read(&d->feed, links_registry(d->links), NULL);
+    bool sessions = false; /* it may be about a snapshot */
+    for (int i = 1; i <= added && (size_t)i <= d->feed.count; i++)
+        sessions = sessions || feed_at(&d->feed, d->feed.count - (size_t)i)->type == EVENT_SESSION;
+    if (sessions)
+        fleet_children(&d->fleet, links_registry(d->links), NULL);
+    if (added > 0) {
         answers_changed(d);
         pages_again(d);
     }
@@ -289,6 +311,7 @@ static void on_ran(void *context, struct runner *runner)
     else
         d->notice_error = true;
     links_refresh(d->links);
+    fleet_children(&d->fleet, links_registry(d->links), NULL);
     lists_again(d);
     select_made(d, text);
 }
@@ -487,6 +510,9 @@ static int open_all(struct dashboard *d, struct error *err)
         return rc;
     feed_read(&d->feed, links_registry(d->links), NULL);
     answers_changed(d);
+    fleet_children(&d->fleet, links_registry(d->links), NULL);
+    d->host_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    d->host_memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     enter(d);
     dashboard_view(d, VIEW_HOME);
     return 0;

@@ -95,6 +95,9 @@ struct dashboard {
     struct rect preview_area; /* without rows: it is not shown */
     long first;               /* of the fleet's rows on the screen */
     int fleet_top;            /* the screen row of that one */
+    bool fleet_children;      /* snapshots stand below their sessions */
+    uint64_t host_memory;     /* bytes; 0: not to be shown */
+    long host_cpus;           /* the same */
     enum view view, before;   /* before a page */
     enum prompt prompt;
     struct edit edit;
@@ -155,7 +158,14 @@ void dashboard_draw(struct dashboard *d);
 
 /* home.c */
 void home_draw(struct dashboard *d);
+void home_title(struct dashboard *d, struct rect area, const char *title, bool active);
+void home_graph(struct canvas *canvas, int row, int col, const double samples[FLEET_SAMPLES],
+                unsigned count, struct style style);
 bool home_click(struct dashboard *d, const struct input_event *event);
+
+/* fleet_view.c: the list, and the session at a row of the screen (NULL: none) */
+void fleet_draw(struct dashboard *d, struct rect area);
+struct fleet_row *fleet_at(const struct dashboard *d, int row);
 
 /* keys.c: what is typed */
 void dashboard_event(struct dashboard *d, const struct input_event *event);

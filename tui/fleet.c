@@ -1,10 +1,13 @@
 /* See the header. A filter is words; a row is shown if each is in its name, image, state, … */
 #include "tui/fleet.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "session/store/snapshots.h"
 
 const char *const fleet_sort_names[FLEET_SORTS] = {"age", "name", "state", "cpu", "memory"};
 
@@ -109,6 +112,7 @@ void fleet_free(struct fleet *fleet)
         free(fleet->rows[i]);
     free(fleet->rows);
     free(fleet->shown);
+    free(fleet->children);
     *fleet = (struct fleet){0};
 }
 
@@ -244,6 +248,79 @@ void fleet_sample(struct fleet_row *row, double cpu_seconds, uint64_t now)
     }
     row->cpu_seconds = cpu_seconds;
     row->sampled_at = now;
+}
+
+void fleet_sample_rest(struct fleet_row *row, uint64_t memory, uint64_t network, uint64_t now)
+{
+    double share = row->memory_max > 0 ? (double)memory / (double)row->memory_max : 0;
+    bool had = row->cpu_seconds >= 0 && now > row->sampled_at && network >= row->network;
+    row->network_rate =
+        had ? (double)(network - row->network) * 1e9 / (double)(now - row->sampled_at) : 0;
+    row->network = network;
+    row->memory = memory;
+    memmove(row->memory_samples, row->memory_samples + 1,
+            sizeof row->memory_samples - sizeof row->memory_samples[0]);
+    row->memory_samples[FLEET_SAMPLES - 1] = share > 1 ? 1 : share;
+}
+
+void fleet_output(struct fleet_row *row, uint64_t written, uint64_t bells)
+{
+    if (!row->known || written < row->written) /* one of its terminals has gone */
+        row->seen_written = written;
+    else if (bells > row->bells)
+        row->bell = true;
+    row->known = true;
+    row->written = written;
+    row->bells = bells;
+}
+
+void fleet_looked(struct fleet_row *row)
+{
+    row->seen_written = row->written;
+    row->bell = false;
+}
+
+bool fleet_unseen(const struct fleet_row *row)
+{
+    return row->written > row->seen_written;
+}
+
+void fleet_load(struct fleet *fleet, long host_cpus)
+{
+    double used = 0;
+    for (size_t i = 0; i < fleet->count; i++)
+        if (fleet->rows[i]->sample_count > 0 && fleet->rows[i]->ended == 0)
+            used += fleet->rows[i]->samples[FLEET_SAMPLES - 1] * (double)fleet->rows[i]->cpus;
+    memmove(fleet->load, fleet->load + 1, sizeof fleet->load - sizeof fleet->load[0]);
+    used = host_cpus > 0 ? used / (double)host_cpus : 0;
+    fleet->load[FLEET_SAMPLES - 1] = used > 1 ? 1 : used;
+    if (fleet->load_count < FLEET_SAMPLES)
+        fleet->load_count++;
+}
+
+int fleet_children(struct fleet *fleet, struct registry *registry, struct error *err)
+{
+    CLEAN_SNAPSHOTS struct snapshot_list list = {0};
+    int rc = snapshot_list(registry, &list, err);
+    if (rc < 0)
+        return rc;
+    struct fleet_child *children = calloc(list.count + 1, sizeof *children);
+    if (children == NULL)
+        return error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < list.count; i++) {
+        const struct snapshot_record *record = &list.items[i];
+        struct fleet_child *child = &children[i];
+        snprintf(child->session, sizeof child->session, "%s", record->session);
+        snprintf(child->name, sizeof child->name, "%s",
+                 record->name[0] != '\0' ? record->name : record->id);
+        child->kind = snapshot_kind_name(record->kind);
+        child->created = record->created;
+        child->size = (uint64_t)record->size;
+    }
+    free(fleet->children);
+    fleet->children = children;
+    fleet->child_count = list.count;
+    return 0;
 }
 
 size_t fleet_count(const struct fleet *fleet, enum fleet_state state)

@@ -62,6 +62,7 @@ static void on_info(void *context, const cJSON *reply, const struct error *why)
     row->pending = (unsigned)json_number(reply, "pending", 0);
     row->terminals = (unsigned)json_number(reply, "terminals", 0);
     row->cpus = json_number(reply, "cpus", row->cpus);
+    row->memory_max = json_number(reply, "memory", row->memory_max);
     if (json_string(reply, "command") != NULL)
         set_text(row->command, json_string(reply, "command"));
     set_state(row, json_string(reply, "state"));
@@ -76,8 +77,11 @@ static void on_stats(void *context, const cJSON *reply, const struct error *why)
     link->asked_stats = false;
     if (reply == NULL)
         return;
-    link->row->memory = json_number(reply, "memory_proportional", 0);
-    fleet_sample(link->row, cJSON_IsNumber(cpu) ? cpu->valuedouble : 0, uv_hrtime());
+    uint64_t now = uv_hrtime();
+    fleet_sample_rest(
+        link->row, json_number(reply, "memory_proportional", 0),
+        json_number(reply, "network_received", 0) + json_number(reply, "network_sent", 0), now);
+    fleet_sample(link->row, cJSON_IsNumber(cpu) ? cpu->valuedouble : 0, now);
     link->links->events.changed(link->links->context);
 }
 
@@ -85,7 +89,7 @@ static void on_terminals(void *context, const cJSON *reply, const struct error *
 {
     struct link *link = context;
     const cJSON *item;
-    uint64_t latest = 0;
+    uint64_t latest = 0, written = 0, bells = 0;
     (void)why;
     link->asked_terminals = false;
     if (reply == NULL)
@@ -95,6 +99,8 @@ static void on_terminals(void *context, const cJSON *reply, const struct error *
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, "terminals"))
     {
         uint64_t used = json_number(item, "used", 0);
+        written += json_number(item, "written", 0);
+        bells += json_number(item, "bells", 0);
         if (link->terminal.id != 0 && used < latest)
             continue;
         latest = used;
@@ -105,6 +111,7 @@ static void on_terminals(void *context, const cJSON *reply, const struct error *
         set_text(link->row->title,
                  title != NULL && *title != '\0' ? title : json_string(item, "command"));
     }
+    fleet_output(link->row, written, bells);
     link->links->events.changed(link->links->context);
 }
 

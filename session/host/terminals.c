@@ -56,6 +56,12 @@ static void on_term_replies(void *context)
     buf_consume(replies, buf_len(replies));
 }
 
+static void on_term_bell(void *context)
+{
+    struct terminal *terminal = context;
+    terminal->bells++;
+}
+
 static void on_term_output(void *context, const uint8_t *bytes, size_t size)
 {
     viewers_output(context, bytes, size);
@@ -135,6 +141,7 @@ static void on_output(void *context, unsigned channel, const uint8_t *data, uint
 {
     struct terminal *terminal = context;
     (void)last;
+    terminal->written += size;
     term_write(terminal->term, data, size);
     guest_consumed(terminal->command, channel, size);
 }
@@ -204,8 +211,10 @@ static int strv_copy(struct strv *to, const struct strv *from)
 
 static struct term_options terminal_screen(struct terminal *terminal, int rows, int cols)
 {
-    static const struct term_events events = {
-        .damage = on_term_damage, .replies = on_term_replies, .output = on_term_output};
+    static const struct term_events events = {.damage = on_term_damage,
+                                              .bell = on_term_bell,
+                                              .replies = on_term_replies,
+                                              .output = on_term_output};
     return (struct term_options){.rows = rows,
                                  .cols = cols,
                                  .history = (size_t)terminal->host->config.scrollback,
@@ -449,6 +458,8 @@ int terminal_request_list(struct peer *peer, const cJSON *request, struct error 
         cJSON_AddNumberToObject(object, "columns", cols);
         cJSON_AddNumberToObject(object, "viewers", viewers);
         cJSON_AddNumberToObject(object, "used", (double)t->used);
+        cJSON_AddNumberToObject(object, "written", (double)t->written);
+        cJSON_AddNumberToObject(object, "bells", (double)t->bells);
         cJSON_AddBoolToObject(object, "main", t->main);
         cJSON_AddItemToArray(array, object);
     }

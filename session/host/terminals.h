@@ -30,6 +30,7 @@ struct terminal {
     bool shell; /* nobody said what to run: bash, or sh where there is no bash */
     bool main;  /* the session ends with it, unless it is to be kept */
     bool started;
+    uint64_t written, bells; /* what its programs have sent so far */
     struct buf input; /* for the guest, beyond its credit */
     uint32_t room;    /* the guest's credit */
     struct viewer *viewers;

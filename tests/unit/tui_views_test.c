@@ -11,6 +11,7 @@
 #include "session/store/snapshots.h"
 #include "tui/complete.h"
 #include "tui/dashboard.h"
+#include "tui/human.h"
 #include "tui/wide.h"
 
 static bool has_option(const char *verb, const char *option)
@@ -135,6 +136,7 @@ static void draw(struct dashboard *d, int rows, int cols)
 {
     struct error err = {0};
     must(canvas_resize(&d->canvas, rows, cols, &err), &err);
+    d->now = human_now();
     lists_again(d);
     dashboard_draw(d);
     check(&d->canvas);
@@ -228,6 +230,7 @@ static void test_question(void **state)
     add_session(registry, "first", NULL, id);
     add_session(registry, "second", NULL, second);
     struct dashboard *d = open_dashboard(*state);
+    memcpy(d->fleet.selected, id, sizeof id); /* two of the same age are in any order */
     draw(d, 24, 80);
     dashboard_act(d, ACTION_STOP);
     dashboard_say(d, false, "something happens");
@@ -240,6 +243,89 @@ static void test_question(void **state)
     dashboard_confirmed(d, ACTION_STOP);
     assert_null(d->runners.first); /* nothing was run */
     assert_string_equal(d->notice, "");
+    close_dashboard(d);
+    registry_close(registry);
+}
+
+/* Output and bells are noted of what was not in sight, and only of what came since. */
+static void test_unseen(void **state)
+{
+    struct fleet_row row = {.cpu_seconds = -1, .memory_max = 1000};
+    (void)state;
+    fleet_output(&row, 500, 3);
+    assert_false(fleet_unseen(&row) || row.bell);
+    fleet_output(&row, 501, 3);
+    assert_true(fleet_unseen(&row) && !row.bell);
+    fleet_looked(&row);
+    assert_false(fleet_unseen(&row));
+    fleet_output(&row, 502, 4);
+    assert_true(fleet_unseen(&row) && row.bell);
+    fleet_looked(&row);
+    assert_false(fleet_unseen(&row) || row.bell);
+    fleet_output(&row, 10, 0); /* a terminal has gone */
+    assert_false(fleet_unseen(&row) || row.bell);
+
+    fleet_sample_rest(&row, 250, 1000, 1000000000);
+    fleet_sample(&row, 0, 1000000000);
+    assert_true(row.network_rate == 0); /* one reading is no difference */
+    fleet_sample_rest(&row, 5000, 3000, 2000000000);
+    assert_true(row.network_rate > 1999 && row.network_rate < 2001);
+    assert_true(row.memory_samples[FLEET_SAMPLES - 1] == 1);
+    assert_true(row.memory_samples[FLEET_SAMPLES - 2] == 0.25);
+    fleet_sample(&row, 0, 2000000000);
+    fleet_sample_rest(&row, 5000, 10, 3000000000); /* another host */
+    assert_true(row.network_rate == 0);
+}
+
+/* Marked ones are asked about once, those out of sight are left alone; a session's snapshots stand
+ * below it only where there is room for all. */
+static void test_fleet_list(void **state)
+{
+    char first[SESSION_ID_SIZE], id[SESSION_ID_SIZE];
+    struct registry *registry = must_open(NULL);
+    add_session(registry, "first", NULL, first);
+    add_session(registry, "second", NULL, id);
+    char *paths[5];
+    for (int i = 0; i < 5; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "shot-%d", i);
+        paths[i] = add_snapshot(*state, registry, name, first, 1000 * (i + 1));
+    }
+    struct dashboard *d = open_dashboard(*state);
+    must(fleet_children(&d->fleet, registry, NULL), NULL);
+    dashboard_view(d, VIEW_HOME);
+    fleet_find(&d->fleet, first)->created--; /* the older one */
+    fleet_arrange(&d->fleet);
+    draw(d, 40, 120);
+    int row = find(&d->canvas, "◇ first");
+    assert_int_equal(find(&d->canvas, "├ shot-4"), row + 1);
+    assert_int_equal(find(&d->canvas, "└ 2 more"), row + 4);
+    assert_int_equal(find(&d->canvas, "◇ second"), row + 5);
+    assert_int_equal(find(&d->canvas, "shot-1"), -1);
+    assert_ptr_equal(fleet_at(d, row + 3), fleet_find(&d->fleet, first));
+    assert_ptr_equal(fleet_at(d, row + 5), fleet_find(&d->fleet, id));
+    assert_null(fleet_at(d, row + 6));
+    draw(d, 10, 40);
+    assert_int_equal(find(&d->canvas, "shot-4"), row + 1);
+    for (int i = 0; i < 8; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "more-%d", i);
+        add_session(registry, name, NULL, id);
+    }
+    links_refresh(d->links);
+    fleet_find(&d->fleet, first)->created--;
+    fleet_arrange(&d->fleet);
+    draw(d, 10, 40);
+    assert_int_equal(find(&d->canvas, "shot-4"), -1);
+    assert_int_equal(find(&d->canvas, "◇ first"), row);
+
+    dashboard_act(d, ACTION_MARK_ALL);
+    dashboard_act(d, ACTION_STOP);
+    draw(d, 24, 80);
+    assert_int_equal(find(&d->canvas, "Stop 10 sessions?"), 23);
+    assert_int_equal(d->asked_about.count, 10);
+    for (int i = 0; i < 5; i++)
+        free(paths[i]);
     close_dashboard(d);
     registry_close(registry);
 }
@@ -261,6 +347,9 @@ static void test_sizes(void **state)
     }
     CLEAN_FREE char *base = add_snapshot(*state, registry, "base", id, 1000);
     struct dashboard *d = open_dashboard(*state);
+    must(fleet_children(&d->fleet, registry, NULL), NULL);
+    d->host_cpus = 2;
+    d->host_memory = 1ull << 40;
     for (size_t i = 0; i < d->fleet.count; i++) {
         struct fleet_row *row = d->fleet.rows[i];
         row->state = (enum fleet_state)(i % FLEET_STATES);
@@ -271,7 +360,11 @@ static void test_sizes(void **state)
         row->memory = 1ull << (i % 50);
         for (uint64_t k = 0; k < 10; k++)
             fleet_sample(row, (double)(k * i) / 60, k * 1000000000 + 1);
+        row->network_rate = (double)(1ull << (i % 60));
+        row->written = i % 2;
     }
+    for (int i = 0; i < 10; i++)
+        fleet_load(&d->fleet, 1 + i);
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         bool tiny = sizes[i].rows < DASHBOARD_MIN_ROWS || sizes[i].cols < DASHBOARD_MIN_COLS;
         static const enum action pages[] = {ACTION_HELP, ACTION_LOG, ACTION_SNAPSHOTS,
@@ -413,8 +506,9 @@ static int make(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        VIEW_TEST(test_snapshots), VIEW_TEST(test_question),   VIEW_TEST(test_sizes),
-        VIEW_TEST(test_columns),   VIEW_TEST(test_completion), VIEW_TEST(test_form),
+        VIEW_TEST(test_snapshots),  VIEW_TEST(test_question), VIEW_TEST(test_unseen),
+        VIEW_TEST(test_fleet_list), VIEW_TEST(test_sizes),    VIEW_TEST(test_columns),
+        VIEW_TEST(test_completion), VIEW_TEST(test_form),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     setenv("XDG_CONFIG_HOME", "/proc/none", 1);
