@@ -31,8 +31,8 @@ struct terminal {
     bool main;  /* the session ends with it, unless it is to be kept */
     bool started;
     uint64_t written, bells; /* what its programs have sent so far */
-    struct buf input; /* for the guest, beyond its credit */
-    uint32_t room;    /* the guest's credit */
+    struct buf input;        /* for the guest, beyond its credit */
+    uint32_t room;           /* the guest's credit */
     struct viewer *viewers;
     uv_timer_t redraw; /* for viewers of another size */
 };
