@@ -118,16 +118,29 @@ static void draw_marks(struct dashboard *d, int row)
     canvas_text(&d->canvas, row, end - width, width, style, text);
 }
 
+static void draw_home_hints(struct dashboard *d, int row)
+{
+    static const enum action moving[] = {
+        ACTION_ATTACH, ACTION_NEW,    ACTION_STOP,        ACTION_SNAPSHOT,  ACTION_FORK,
+        ACTION_FILTER, ACTION_MOUNTS, ACTION_HELP,        ACTION_COMMAND,   ACTION_WAITING,
+        ACTION_PANES,  ACTION_REVIEW, ACTION_SPLIT_RIGHT, ACTION_SNAPSHOTS, ACTION_NETWORK,
+        ACTION_LOG,    ACTION_QUIT};
+    static const enum action still[] = {ACTION_RESUME,    ACTION_NEW,     ACTION_STOP,
+                                        ACTION_SNAPSHOTS, ACTION_FILTER,  ACTION_HELP,
+                                        ACTION_COMMAND,   ACTION_WAITING, ACTION_QUIT};
+    const struct fleet_row *selected = fleet_selected(&d->fleet);
+    if (selected != NULL && (selected->state == FLEET_PAUSED || selected->state == FLEET_SUSPENDED))
+        draw_hints(d, row, WHERE_HOME, still, sizeof still / sizeof still[0]);
+    else
+        draw_hints(d, row, WHERE_HOME, moving, sizeof moving / sizeof moving[0]);
+}
+
 static void draw_status(struct dashboard *d)
 {
     static const char *const prompts[] = {[PROMPT_FILTER] = "/",
                                           [PROMPT_COMMAND] = ":vmdeck ",
                                           [PROMPT_SEARCH] = "search ",
                                           [PROMPT_CONFIRM] = ""};
-    static const enum action home[] = {
-        ACTION_ATTACH,  ACTION_NEW,   ACTION_STOP,        ACTION_SNAPSHOT, ACTION_FORK,
-        ACTION_FILTER,  ACTION_PANES, ACTION_SPLIT_RIGHT, ACTION_COMMAND,  ACTION_HELP,
-        ACTION_WAITING, ACTION_LOG,   ACTION_QUIT};
     int row = d->canvas.rows - 1, cols = d->canvas.cols;
     struct style style = d->theme.roles[d->notice_error ? ROLE_ERROR : ROLE_STATUS];
     canvas_fill(&d->canvas, (struct rect){row, 0, 1, cols}, d->theme.roles[ROLE_STATUS]);
@@ -144,6 +157,7 @@ static void draw_status(struct dashboard *d)
     } else if (d->view == VIEW_FORM) {
         canvas_label(&d->canvas, row, 1, cols - 2, style,
                      "Enter starts it   Tab completes, or next   Space switches   Esc back");
+        draw_marks(d, row);
     } else if (d->view == VIEW_PANES) {
         draw_pane_line(d, row);
         draw_marks(d, row);
@@ -158,7 +172,7 @@ static void draw_status(struct dashboard *d)
         draw_page_hints(d, row);
         draw_marks(d, row);
     } else {
-        draw_hints(d, row, WHERE_HOME, home, sizeof home / sizeof home[0]);
+        draw_home_hints(d, row);
     }
 }
 

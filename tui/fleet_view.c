@@ -12,7 +12,7 @@
 #define NETWORK_COLS  64 /* fewer: an arrow instead of the rate */
 #define MEMORY_COLS   76 /* fewer: no graph of it */
 #define CHILDREN_MAX  3  /* snapshots below a session; how many more there are is said */
-#define MARKS         3  /* columns: network, output out of sight, terminals */
+#define MARKS         4  /* columns: network, output out of sight, terminals, none */
 #define NETWORK_WIDTH 7
 
 static const struct {
@@ -78,11 +78,19 @@ static void draw_load(struct canvas *canvas, struct rect line, int col,
     canvas_printf(canvas, line.row, col, NETWORK_WIDTH, dim, "↕%s/s", text);
 }
 
+/* A state's; one with a background of its own stands out of the selection too. */
+static struct style state_style(const struct row_style *style, enum fleet_state state)
+{
+    enum theme_role role = states[state].role;
+    bool stands_out = state == FLEET_WAITING && style->theme->roles[role].bg != COLOR_DEFAULT;
+    return stands_out ? style->theme->roles[role] : style_of(style, role);
+}
+
 /* What matters about it now. */
 static void draw_detail(struct canvas *canvas, struct rect line, int col,
                         const struct fleet_row *session, const struct row_style *style)
 {
-    struct style own = style_of(style, states[session->state].role);
+    struct style own = state_style(style, session->state);
     int cols = detail_width(line.cols);
     if (session->state == FLEET_WAITING)
         canvas_printf(canvas, line.row, col, cols, own, "%u request%s", session->pending,
@@ -123,7 +131,7 @@ static void draw_row(const struct dashboard *d, struct canvas *canvas, struct re
         canvas_fill(canvas, line, *style.chosen);
     canvas_text(canvas, line.row, col, 1, text, selected ? "▸" : "");
     canvas_text(canvas, line.row, col + 1, 1, text, session->marked ? "*" : "");
-    canvas_text(canvas, line.row, col + 2, 1, style_of(&style, states[session->state].role),
+    canvas_text(canvas, line.row, col + 2, 1, state_style(&style, session->state),
                 states[session->state].glyph);
     canvas_label(canvas, line.row, col + 4, name, text, fleet_word(session));
     col += 4 + name + 1;

@@ -155,6 +155,12 @@ static void snapshot_columns(const struct dashboard *d, struct buf *line, const 
 {
     const int name = 22 + spare(d, 30), image = 12 + spare(d, 15), session = 12 + spare(d, 20);
     page_column(line, texts[0], name);
+    if (d->canvas.cols < 64) { /* what matters most */
+        number_column(line, texts[4], 5);
+        number_column(line, texts[5], 4);
+        buf_printf(line, " %s", texts[7]);
+        return;
+    }
     if (d->canvas.cols >= 100)
         page_column(line, texts[1], 8);
     page_column(line, texts[2], 4);

@@ -12,6 +12,27 @@
 #define KEYS_MAX   96
 #define SETTLED_MS 1000
 
+/* Above the row of that action. */
+static const struct {
+    enum action action;
+    const char *title;
+} headings[] = {
+    {ACTION_ATTACH, "Sessions"},       {ACTION_MARK, "Their list"},
+    {ACTION_WAITING, "Requests"},      {ACTION_UP, "Moving"},
+    {ACTION_SNAPSHOTS, "Lists"},       {ACTION_PANES, "Panes"},
+    {ACTION_SCROLLBACK, "Scrollback"}, {ACTION_LOG, "Views and program"},
+};
+
+static void help_heading(struct dashboard *d, enum action action)
+{
+    for (size_t i = 0; i < sizeof headings / sizeof headings[0]; i++)
+        if (headings[i].action == action) {
+            if (d->page.lines.count > 0)
+                page_add(&d->page, ROLE_DIM, " ");
+            page_add(&d->page, ROLE_TITLE, "%s", headings[i].title);
+        }
+}
+
 void pages_help(struct dashboard *d)
 {
     struct buf collisions = {0};
@@ -21,6 +42,7 @@ void pages_help(struct dashboard *d)
         const struct action_row *row = &action_rows[i];
         if (!dashboard_can(d, row->action))
             continue;
+        help_heading(d, row->action);
         bindings_keys(&d->bindings, row->action, keys, sizeof keys);
         page_add(&d->page, ROLE_TEXT, "%-14s %-14s %s%s", keys, row->name, row->help,
                  action_place(row));
