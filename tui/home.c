@@ -46,10 +46,12 @@ static void draw_header(struct dashboard *d)
     char right[HUMAN_SIZE * 3 + 16];
     snprintf(right, sizeof right, "mem %s%s%s   %s", memory, d->host_memory > 0 ? "/" : "",
              d->host_memory > 0 ? all : "", clock);
+    if (live == 0) /* nothing to measure */
+        snprintf(right, sizeof right, "%s", clock);
     int at = canvas->cols - canvas_width(right) - 1, graph = at - FLEET_SAMPLES - 2;
     if (col < at)
         canvas_text(canvas, 0, at, canvas->cols - at, dim, right);
-    if (col + 4 >= graph || d->host_cpus == 0)
+    if (col + 4 >= graph || d->host_cpus == 0 || live == 0)
         return;
     canvas_text(canvas, 0, graph - 4, 4, dim, "cpu");
     home_graph(canvas, 0, graph, d->fleet.load, d->fleet.load_count, d->theme.roles[ROLE_GRAPH]);

@@ -280,18 +280,18 @@ static void fill_rules(struct dashboard *d, const cJSON *reply)
 {
     CLEAN_BUF struct buf line = {0};
     const cJSON *rule;
-    snprintf(d->page.heading, sizeof d->page.heading, "%5s  %-9s %-8s %s", "RULE", "ACTION", "FROM",
-             "PATTERN");
+    snprintf(d->page.heading, sizeof d->page.heading, "%5s  %-14s %-8s %s", "RULE", "ACTION",
+             "FROM", "PATTERN");
     cJSON_ArrayForEach(rule, cJSON_GetObjectItemCaseSensitive(reply, "rules"))
     {
         char number[24];
         const char *action = text_of(rule, "action");
         snprintf(number, sizeof number, "%llu", (unsigned long long)json_number(rule, "id", 0));
-        buf_printf(&line, "%5s  %-9.40s %-8.40s %.*s", number, action, text_of(rule, "source"),
+        buf_printf(&line, "%5s  %-14.40s %-8.40s %.*s", number, action, text_of(rule, "source"),
                    SAVED_PATTERN_MAX, text_of(rule, "pattern"));
         add_line(d, number, strcmp(action, "deny") == 0 ? ROLE_DENY : ROLE_ALLOW, &line);
     }
-    buf_printf(&line, "%5s  %-9.40s %-8s %s", "-", text_of(reply, "default"), "default",
+    buf_printf(&line, "%5s  %-14.40s %-8s %s", "-", text_of(reply, "default"), "default",
                "everything else");
     add_line(d, "", ROLE_DIM, &line);
 }

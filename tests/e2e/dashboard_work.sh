@@ -79,9 +79,9 @@ see a '1 waiting' 'the panes say that it waits'
 keys a C-]
 see a '\? one .*1 request' 'the list says who'
 keys a R
-see a 'one .*GET +site.test' 'the request'
+see a 'site.test .*one .*GET /' 'the request'
 keys a a
-not_see a 'one .*GET +site.test' 'the request is answered'
+not_see a 'site.test .*one .*GET /' 'the request is answered'
 back a
 keys a Tab
 see a '^hello' 'it goes on'
@@ -92,7 +92,7 @@ line a "clear; echo \$WORK_TOKEN; curl -sS -H \"Authorization: Bearer \$WORK_TOK
 see a '^VMDECK_SECRET_' 'the placeholder'
 see a '1 waiting' 'a question for another port'
 keys a C-] R
-see a 'one .*GET +site.test' 'the request'
+see a 'site.test .*one .*GET /' 'the request'
 keys a s
 see a 'vmdeck allow [^ ]+ site.test --session' 'the command for the shell'
 back a
@@ -119,6 +119,9 @@ typed a bad
 keys a Enter g x
 see a 'vmdeck rules one rm' 'the command for the shell'
 not_see a 'deny .*bad.test' 'without it'
+keys a Escape
+see a 'everything else' 'all rules again'
+sleep 0.1 # or it would be Alt and that key
 back a
 
 # --- a bell out of sight is noted, and found
