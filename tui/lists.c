@@ -16,7 +16,8 @@
 #include "tui/dashboard.h"
 #include "tui/human.h"
 
-#define PREFIX_MAX 64 /* bytes of the lines that show what comes from what */
+#define ID_COLS    100 /* of the screen; fewer: ids of snapshots without a name only */
+#define PREFIX_MAX 64  /* bytes of the lines that show what comes from what */
 
 static const enum action snapshot_hints[] = {ACTION_START,   ACTION_START_FORM, ACTION_RENAME,
                                              ACTION_INSPECT, ACTION_REMOVE,     ACTION_FILTER,
@@ -161,7 +162,7 @@ static void snapshot_columns(const struct dashboard *d, struct buf *line, const 
         buf_printf(line, " %s", texts[7]);
         return;
     }
-    if (d->canvas.cols >= 100)
+    if (d->canvas.cols >= ID_COLS)
         page_column(line, texts[1], 8);
     page_column(line, texts[2], 4);
     page_column(line, texts[3], image);
@@ -179,7 +180,9 @@ static void snapshot_line(struct shelf *shelf, size_t index, const char *prefix)
     const char *slash = strrchr(record->image, '/');
     char name[PREFIX_MAX + SESSION_NAME_MAX + 1], size[HUMAN_SIZE], age[HUMAN_SIZE];
     snprintf(name, sizeof name, "%s%s", prefix,
-             record->name[0] != '\0' ? record->name : record->id);
+             record->name[0] != '\0'           ? record->name
+             : shelf->d->canvas.cols < ID_COLS ? record->id
+                                               : "-");
     human_bytes((uint64_t)record->size, size);
     human_age(human_now() - record->created, age);
     users_of(shelf, index, &users);
