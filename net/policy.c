@@ -168,6 +168,12 @@ int policy_add(struct policy *policy, enum rule_action action, enum rule_source 
         rule_free(&rule);
         return error_wrap(err, "rule");
     }
+    if (rule.is_network && source == RULE_ONCE) {
+        rule_free(&rule);
+        return error_set(err, EINVAL,
+                         "%.50s: a network cannot be allowed for one request (name the host)",
+                         text);
+    }
     const struct rule *same = merge(policy, &rule);
     if (same != NULL) {
         if (id != NULL)
@@ -197,15 +203,6 @@ int policy_remove(struct policy *policy, uint32_t id, struct error *err)
             return 0;
         }
     return error_set(err, ENOENT, "there is no rule %u (see 'vmdeck rules')", id);
-}
-
-void policy_used(struct policy *policy, uint32_t id)
-{
-    for (size_t i = 0; i < policy->count; i++)
-        if (policy->rules[i].id == id && policy->rules[i].source == RULE_ONCE) {
-            remove_at(policy, i);
-            return;
-        }
 }
 
 static enum policy_action default_action(const struct policy *policy)
@@ -370,6 +367,22 @@ bool policy_host_internal(const struct policy *policy, const char *host, uint16_
             return true;
     }
     return false;
+}
+
+bool policy_used(struct policy *policy, uint32_t id, const char *host, uint16_t port)
+{
+    bool internal = false;
+    for (size_t i = policy->count; i-- > 0;) {
+        const struct rule *rule = &policy->rules[i];
+        if (rule->source != RULE_ONCE)
+            continue;
+        bool opens = rule->action == RULE_INTERNAL && !rule->is_network &&
+                     pattern_host_matches(&rule->pattern, host, port);
+        if (opens || rule->id == id)
+            remove_at(policy, i);
+        internal |= opens;
+    }
+    return internal;
 }
 
 bool policy_address_allowed(const struct policy *policy, const char *host, uint16_t port,

@@ -72,8 +72,12 @@ int policy_add(struct policy *policy, enum rule_action action, enum rule_source 
 
 int policy_remove(struct policy *policy, uint32_t id, struct error *err); /* -ENOENT */
 
-/* The verdict's rule has decided a request: forgets it if it was made for one only. */
-void policy_used(struct policy *policy, uint32_t id);
+/*
+ * The rule has decided a request to this host: forgets it if it was made for one only, and so those
+ * that let one request to the host's addresses. True if such were among them: the addresses are to
+ * be connected to though policy_address_allowed() will say no from now on.
+ */
+bool policy_used(struct policy *policy, uint32_t id, const char *host, uint16_t port);
 
 size_t policy_count(const struct policy *policy);
 const struct rule *policy_rule(const struct policy *policy, size_t index);

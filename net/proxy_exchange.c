@@ -108,6 +108,7 @@ static void open_upstream(struct proxy *proxy, bool fresh)
                                      .tls = proxy->tls,
                                      .tunnel = exchange->head->websocket,
                                      .fresh = fresh,
+                                     .internal = exchange->internal,
                                      .body = !is_idempotent(exchange->head->method)};
     exchange->upstream =
         upstream_open(proxy->core->upstreams, &target, proxy_upstream_changed, proxy);

@@ -36,7 +36,8 @@ struct exchange {
     bool keep_alive;           /* … which goes on behind it */
     bool upstream_keeps;       /* the upstream goes on behind its response */
     bool head_sent, request_done, answered, response_done;
-    bool once; /* allowed for this time only */
+    bool once;     /* allowed for this time only */
+    bool internal; /* … to the host's addresses, whatever they are */
     int status;
     uint64_t started; /* loop time */
     uint64_t sent, received;

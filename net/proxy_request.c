@@ -180,7 +180,8 @@ static void decided(struct proxy *proxy)
         return;
     }
     size_t before = policy_count(policy);
-    policy_used(policy, exchange->verdict.rule);
+    exchange->internal =
+        policy_used(policy, exchange->verdict.rule, exchange->host, proxy->ends.port);
     exchange->once |= policy_count(policy) != before;
     go_on(proxy);
 }

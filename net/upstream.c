@@ -375,6 +375,7 @@ static struct connection *connection_new(struct upstreams *all,
     connection->tls = target->tls;
     connection->mapped = target->mapped;
     connection->tunnel = target->tunnel;
+    connection->internal = target->internal;
     return connection;
 }
 

@@ -42,10 +42,11 @@ struct upstream_target {
     const char *host; /* normalised */
     uint16_t port;
     bool tls;
-    bool mapped; /* --tcp-map: the address is the user's word */
-    bool tunnel; /* it will not carry HTTP alone: a proxy has to be asked by CONNECT */
-    bool fresh;  /* not from the pool */
-    bool body;   /* only if it is hardly used up: the request cannot be repeated */
+    bool mapped;   /* --tcp-map: the address is the user's word */
+    bool tunnel;   /* it will not carry HTTP alone: a proxy has to be asked by CONNECT */
+    bool fresh;    /* not from the pool */
+    bool body;     /* only if it is hardly used up: the request cannot be repeated */
+    bool internal; /* its addresses were allowed for this request: they are not judged again */
 };
 
 struct upstream {

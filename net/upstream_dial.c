@@ -228,7 +228,7 @@ static bool may_connect(struct connection *connection, const struct address *add
     struct upstream *public = &connection->public;
     const char *why = "";
     char text[ADDRESS_TEXT_MAX];
-    bool trusted = connection->mapped || connection->proxy != NULL;
+    bool trusted = connection->mapped || connection->internal || connection->proxy != NULL;
     public->refused =
         !trusted && !policy_address_allowed(connection->all->core->policy, connection->host,
                                             connection->port, address, &why);

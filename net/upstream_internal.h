@@ -47,7 +47,7 @@ struct connection {
     void *owner;
     char host[HOST_SIZE];
     uint16_t port;
-    bool tls, mapped, tunnel;
+    bool tls, mapped, tunnel, internal;
     const struct via_proxy *proxy;
     struct http_reader via_reader;
     struct lookup *lookup;

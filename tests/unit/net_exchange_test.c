@@ -11,6 +11,7 @@ struct setup {
     const char *tls_host;
     const char *answer;
     bool secret, query, ask, no_websockets;
+    bool checked; /* no address is allowed */
     unsigned ask_seconds;
     const char *allow;   /* or "a.example" internally */
     const char *tcp_map; /* the guest's side */
@@ -27,7 +28,8 @@ static void start(const struct setup *setup)
     world.server.answer = setup->answer;
     if (!setup->ask)
         strv_add(&internal, "*.example");
-    strv_add(&internal, "127.0.0.0/8");
+    if (!setup->checked)
+        strv_add(&internal, "127.0.0.0/8");
     strv_add(&resolve, "a.example=127.0.0.1");
     strv_add(&resolve, "b.example=127.0.0.1");
     strv_addf(&hosts, "https://a.example:%u", world.server.port);
@@ -344,6 +346,26 @@ static void test_ask_expires(void **state)
     close_three(guests);
 }
 
+/* One request that waits gets there though its address is internal; the next one is asked again. */
+static void test_once_internal(void **state)
+{
+    (void)state;
+    struct peer guests[3];
+    start(&(struct setup){.answer = OK, .ask = true, .ask_seconds = 600, .checked = true});
+    ask_three(guests);
+    cJSON_Delete(
+        call("allow", "{\"patterns\":[\"a.example\"],\"scope\":\"once\",\"internal\":true}"));
+    expect(&guests[0], "\r\n\r\nok");
+    assert_int_equal(world.pending, 2);
+    assert_int_equal(policy_count(world.core->policy), 0);
+    send_get(&guests[0], "a.example", "/again"); /* its connection is in the pool */
+    assert_int_equal(world.pending, 3);
+    cJSON_Delete(call("answer", "{\"id\":4,\"allow\":true}"));
+    expect(&guests[0], "is not a public address");
+    assert_int_equal(world.server.requests, 1);
+    close_three(guests);
+}
+
 static void test_ask_gone(void **state)
 {
     (void)state;
@@ -540,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_redaction),
         cmocka_unit_test(test_ask),
         cmocka_unit_test(test_ask_expires),
+        cmocka_unit_test(test_once_internal),
         cmocka_unit_test(test_ask_gone),
         cmocka_unit_test(test_websocket),
         cmocka_unit_test(test_tcp_map),

@@ -267,14 +267,14 @@ static void changes_at_run_time(void **state)
     policy_judge(policy, &request, &verdict);
     assert_int_equal(verdict.action, POLICY_ALLOW);
     assert_int_equal(verdict.rule, once);
-    policy_used(policy, once);
+    assert_false(policy_used(policy, once, "b.example", 443));
     policy_judge(policy, &request, &verdict);
     assert_int_equal(verdict.action, POLICY_DENY);
     assert_int_equal(policy_add(policy, RULE_ALLOW, RULE_SESSION, "b.example", &session, &err), 0);
     assert_int_equal(policy_add(policy, RULE_ALLOW, RULE_SESSION, "B.example.", &again, &err), 0);
     assert_int_equal(session, again);
     assert_true(session > once);
-    policy_used(policy, session);
+    assert_false(policy_used(policy, session, "b.example", 443));
     policy_judge(policy, &request, &verdict);
     assert_int_equal(verdict.rule, session);
     /* the last allow rule goes, the list stays: empty means nothing */
@@ -284,6 +284,29 @@ static void changes_at_run_time(void **state)
     assert_int_equal(policy_count(policy), 0);
     policy_judge(policy, &request, &verdict);
     assert_int_equal(verdict.action, POLICY_DENY);
+    policy_free(policy);
+}
+
+/* A request has what was allowed once for its addresses, whichever rule it was that allowed it. */
+static void addresses_allowed_once(void **state)
+{
+    struct policy *policy = make_policy("allow *.example");
+    struct address address;
+    struct error err;
+    uint32_t once, other;
+    (void)state;
+    assert_int_equal(address_parse("127.0.0.1", &address), 0);
+    assert_int_equal(policy_add(policy, RULE_INTERNAL, RULE_ONCE, "b.example:443", &once, &err), 0);
+    assert_int_equal(policy_add(policy, RULE_ALLOW, RULE_ONCE, "c.example", &other, &err), 0);
+    assert_true(policy_address_allowed(policy, "b.example", 443, &address, NULL));
+    assert_false(policy_used(policy, 1, "a.example", 443));
+    assert_false(policy_used(policy, 1, "b.example", 80));
+    assert_true(policy_used(policy, 1, "b.example", 443));
+    assert_false(policy_address_allowed(policy, "b.example", 443, &address, NULL));
+    assert_false(policy_used(policy, once, "b.example", 443));
+    assert_int_equal(policy_count(policy), 2); /* that of c.example is still to be used */
+    assert_int_equal(policy_add(policy, RULE_INTERNAL, RULE_ONCE, "10.0.0.0/8", NULL, &err),
+                     -EINVAL);
     policy_free(policy);
 }
 
@@ -398,10 +421,15 @@ static void bounds_rules_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(judges_requests),     cmocka_unit_test(names_the_rule),
-        cmocka_unit_test(judges_names),        cmocka_unit_test(checks_addresses),
-        cmocka_unit_test(changes_at_run_time), cmocka_unit_test(refuses_wrong_and_too_many_rules),
-        cmocka_unit_test(shows_rules),         cmocka_unit_test(reads_rules_files),
+        cmocka_unit_test(judges_requests),
+        cmocka_unit_test(names_the_rule),
+        cmocka_unit_test(judges_names),
+        cmocka_unit_test(checks_addresses),
+        cmocka_unit_test(addresses_allowed_once),
+        cmocka_unit_test(changes_at_run_time),
+        cmocka_unit_test(refuses_wrong_and_too_many_rules),
+        cmocka_unit_test(shows_rules),
+        cmocka_unit_test(reads_rules_files),
         cmocka_unit_test(bounds_rules_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
