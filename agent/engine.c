@@ -18,6 +18,7 @@
 #include "agent/configure.h"
 #include "agent/console.h"
 #include "agent/freeze.h"
+#include "agent/owner.h"
 #include "agent/stream.h"
 
 struct engine {
@@ -218,6 +219,21 @@ static int on_quiesce(struct engine *engine, const struct frame *frame, const ch
     return 0;
 }
 
+static int on_socket(struct engine *engine, const struct frame *frame, const char **why)
+{
+    uint8_t answer[4 + WIRE_NAME_MAX];
+    struct owner_socket socket = {.local_port = get_u16(frame->payload),
+                                  .remote_port = get_u16(frame->payload + 2)};
+    char name[WIRE_NAME_MAX + 1];
+    (void)why;
+    memcpy(&socket.remote_address, frame->payload + 4, 4);
+    put_u32(answer, (uint32_t)owner_find(&socket, name));
+    size_t length = strlen(name);
+    memcpy(answer + 4, name, length);
+    port_send(&engine->port, WIRE_OWNER, 0, frame->stream, answer, (uint32_t)(4 + length));
+    return 0;
+}
+
 static int on_shutdown(struct engine *engine, const struct frame *frame, const char **why)
 {
     (void)frame;
@@ -233,7 +249,7 @@ static int receive(void *context, const struct frame *frame, const char **why)
         [WIRE_HELLO] = on_hello,     [WIRE_CONFIGURE] = on_configure, [WIRE_SPAWN] = on_spawn,
         [WIRE_DATA] = on_data,       [WIRE_CREDIT] = on_credit,       [WIRE_RESIZE] = on_resize,
         [WIRE_SIGNAL] = on_signal,   [WIRE_ABANDON] = on_abandon,     [WIRE_SHUTDOWN] = on_shutdown,
-        [WIRE_QUIESCE] = on_quiesce,
+        [WIRE_QUIESCE] = on_quiesce, [WIRE_SOCKET] = on_socket,
     };
     struct engine *engine = context;
     if (!engine->port.greeted && frame->type != WIRE_HELLO) {

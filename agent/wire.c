@@ -23,6 +23,8 @@ static const struct frame_rule rows[WIRE_TYPES] = {
     [WIRE_LOG] = {"log", 0, WIRE_TEXT_MAX},
     [WIRE_QUIESCE] = {"quiesce", 0, 0},
     [WIRE_QUIET] = {"quiet", 4, 4},
+    [WIRE_SOCKET] = {"socket", 8, 8},
+    [WIRE_OWNER] = {"owner", 4, 4 + WIRE_NAME_MAX},
 };
 
 const struct frame_rules wire_rules = {rows, WIRE_TYPES};
@@ -46,6 +48,8 @@ static const uint8_t senders[WIRE_TYPES] = {
     [WIRE_LOG] = FROM_AGENT,
     [WIRE_QUIESCE] = FROM_HOST,
     [WIRE_QUIET] = FROM_AGENT,
+    [WIRE_SOCKET] = FROM_HOST,
+    [WIRE_OWNER] = FROM_AGENT,
 };
 
 bool wire_from_host(uint8_t type)

@@ -28,6 +28,10 @@
  * beyond the credit is a protocol error. A DATA frame with WIRE_EOF ends its channel; it may be
  * empty.
  *
+ * Owners of sockets. SOCKET names one of the guest's TCP connections, under an id of the host's
+ * choice (the stream); OWNER, with the same id, says which process has it, as far as that can be
+ * found out. It is what the guest says: for people to read, never to decide by.
+ *
  * A protocol error ends the conversation: the host ends the VM, the agent powers off.
  * Everything here that comes from the guest is hostile.
  */
@@ -40,7 +44,7 @@
 #include "base/buf.h"
 #include "base/frame.h"
 
-#define WIRE_VERSION     1
+#define WIRE_VERSION     2
 #define WIRE_PORT        "vmdeck.ctl"
 #define WIRE_EPOCH_SIZE  16
 #define WIRE_WINDOW      (512u * 1024)
@@ -48,6 +52,7 @@
 #define WIRE_SPAWN_MAX   (2u * 1024 * 1024)
 #define WIRE_TEXT_MAX    1024u
 #define WIRE_TRUST_MAX   (16u * 1024)
+#define WIRE_NAME_MAX    15u   /* bytes of a process's name, as proc(5)'s comm has them */
 #define WIRE_STREAMS_MAX 1024u /* commands at once; a SPAWN beyond is FAILED with EAGAIN */
 
 enum wire_type {
@@ -67,6 +72,8 @@ enum wire_type {
     WIRE_LOG,      /* agent: text for the host's log */
     WIRE_QUIESCE,  /* host; flags: WIRE_FREEZE */
     WIRE_QUIET,    /* agent: u32 errno of the freeze */
+    WIRE_SOCKET,   /* host: u16 local port, u16 remote port, 4 bytes of remote IPv4 address */
+    WIRE_OWNER,    /* agent: u32 pid (0: not found), name */
     WIRE_TYPES
 };
 

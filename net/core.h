@@ -21,6 +21,7 @@
 #include "net/upstream.h"
 
 struct proxy;
+struct proxy_ends;
 TAILQ_HEAD(proxy_list, proxy);
 
 struct core {
@@ -36,6 +37,7 @@ struct core {
     struct questions questions;
     bool no_websockets;
 
+    void (*opened)(void *context, uint32_t flow, const struct proxy_ends *ends); /* or NULL */
     /* A decision, for CLI.md's events; takes `fields` over. */
     void (*event)(void *context, const char *type, cJSON *fields);
     void *context;

@@ -22,12 +22,13 @@
 #include "base/queue.h"
 #include "net/ca.h"
 #include "net/net_internal.h"
+#include "net/proxy.h"
 
 #define EVENTS_MAX 4096
 #define CALLS_MAX  1024
 
 enum down_kind { DOWN_CALL, DOWN_RESET, DOWN_CLOSE };
-enum up_kind { UP_EVENT, UP_PENDING, UP_ANSWER, UP_ENDED };
+enum up_kind { UP_EVENT, UP_FLOW, UP_PENDING, UP_ANSWER, UP_ENDED };
 
 /* A call travels down and comes back up. Or a message that is only a kind. */
 struct call {
@@ -44,7 +45,8 @@ struct call {
 struct event {
     enum up_kind up; /* first */
     char type[16];
-    cJSON *fields;
+    cJSON *fields; /* of UP_EVENT */
+    struct net_flow flow;
 };
 
 struct net {
@@ -69,22 +71,43 @@ struct net {
     uint64_t dropped;
 };
 
+/* Taken over; false: nobody takes them, it is gone. */
+static bool send_up(struct net *net, struct event *event)
+{
+    if (event != NULL && atomic_load(&net->waiting_events) < EVENTS_MAX) {
+        atomic_fetch_add(&net->waiting_events, 1);
+        if (queue_send(net->up, event) == 0)
+            return true;
+        atomic_fetch_sub(&net->waiting_events, 1);
+    }
+    free(event);
+    return false;
+}
+
+static void send_flow(void *context, uint32_t flow, const struct proxy_ends *ends)
+{
+    struct net *net = context;
+    struct event *event =
+        net->events.flow != NULL && !ends->address.v6 ? calloc(1, sizeof *event) : NULL;
+    if (event == NULL)
+        return;
+    event->up = UP_FLOW;
+    event->flow = (struct net_flow){.id = flow, .guest_port = ends->guest_port, .port = ends->port};
+    memcpy(event->flow.address, ends->address.bytes, sizeof event->flow.address);
+    (void)send_up(net, event);
+}
+
 static void send_event(void *context, const char *type, cJSON *fields)
 {
     struct net *net = context;
-    struct event *event = NULL;
-    if (atomic_load(&net->waiting_events) < EVENTS_MAX)
-        event = calloc(1, sizeof *event);
+    struct event *event = calloc(1, sizeof *event);
     if (event != NULL) {
         event->up = UP_EVENT;
         event->fields = fields;
         strncpy(event->type, type, sizeof event->type - 1);
-        atomic_fetch_add(&net->waiting_events, 1);
-        if (queue_send(net->up, event) == 0)
-            return;
-        atomic_fetch_sub(&net->waiting_events, 1);
-        free(event);
     }
+    if (send_up(net, event))
+        return;
     cJSON_Delete(fields);
     if ((net->dropped++ & 0xfff) == 0)
         log_warn(LOG_NET, "events are dropped: nobody takes them (%llu so far)",
@@ -165,6 +188,8 @@ static void event_came(struct net *net, struct event *event)
     atomic_fetch_sub(&net->waiting_events, 1);
     if (net->closed || net->events.event == NULL)
         cJSON_Delete(event->fields);
+    else if (event->up == UP_FLOW)
+        net->events.flow(net->context, &event->flow);
     else
         net->events.event(net->context, event->type, event->fields);
     free(event);
@@ -177,6 +202,7 @@ static void up_came(void *context, void *message)
     enum up_kind kind = *(enum up_kind *)message;
     switch (kind) {
     case UP_EVENT:
+    case UP_FLOW:
         event_came(net, message);
         break;
     case UP_PENDING:
@@ -221,6 +247,7 @@ static int make(struct net *net, uv_loop_t *owner, int *nic, const struct net_op
 {
     struct net_thread *thread = &net->thread;
     thread->core.event = send_event;
+    thread->core.opened = send_flow;
     thread->core.questions.changed = send_pending;
     thread->core.context = thread->core.questions.context = net;
     thread->guest.ended = link_ended;

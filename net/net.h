@@ -47,11 +47,20 @@ struct net_options {
     bool no_websockets;
 };
 
+/* A TCP connection of the guest's. */
+struct net_flow {
+    uint32_t id; /* `flow` of its events */
+    uint16_t guest_port, port;
+    uint8_t address[4]; /* where it goes to, as the guest knows it */
+};
+
 struct net_events {
+    /* It was opened. May be left out (and NULL): events then never have to wait for anything. */
+    void (*flow)(void *context, const struct net_flow *flow);
     /*
      * Something to record; `type` is "net" or "secret", `fields` (taken over) has the members of
-     * events --json behind the type, but `process`: instead there is `guest_port`, the port of the
-     * guest's socket, by which the owner may find out who has it.
+     * events --json behind the type, but `process`, which the owner may find out by `flow`; and
+     * `guest_port`, the port of the guest's socket.
      */
     void (*event)(void *context, const char *type, cJSON *fields);
     /* How many requests wait for an answer has changed, or which. */

@@ -331,6 +331,8 @@ struct proxy *proxy_open(struct core *core, const struct proxy_guest *ops, void 
     proxy->stream.ops = &ops->stream;
     proxy->stream.transport = guest;
     TAILQ_INSERT_TAIL(&core->proxies, proxy, entry);
+    if (core->opened != NULL)
+        core->opened(core->context, proxy->id, ends);
     decide(proxy);
     return proxy_run(proxy) ? proxy : NULL;
 }

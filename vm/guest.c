@@ -35,6 +35,14 @@ struct guest_command {
     bool ended[WIRE_CHANNELS];
 };
 
+/* A SOCKET that was not answered yet. */
+struct lookup {
+    uint32_t id; /* 0: free */
+    uint32_t tag;
+    guest_owner_found *found;
+    void *context;
+};
+
 struct guest {
     struct conn *conn;
     struct guest_events events;
@@ -53,6 +61,8 @@ struct guest {
     unsigned quiets; /* that are still to come; only the last one answers guest_quiesce() */
     uint32_t next;   /* where to look for a free id */
     struct guest_command *commands[WIRE_STREAMS_MAX];
+    struct lookup lookups[GUEST_LOOKUPS_MAX];
+    uint32_t last_lookup;
 };
 
 static void guest_violation(struct guest *guest, const char *what)
@@ -288,6 +298,22 @@ static void on_quiet(struct guest *guest, struct guest_command *command, const s
     quiet(guest->quiet_context, get_u32(frame->payload) & 0xfff);
 }
 
+/* One that nobody waits for is of a host before this one, or invented. */
+static void on_owner(struct guest *guest, struct guest_command *command, const struct frame *frame)
+{
+    char name[WIRE_NAME_MAX + 1];
+    (void)command;
+    struct lookup *lookup = &guest->lookups[frame->stream % GUEST_LOOKUPS_MAX];
+    if (frame->stream == 0 || lookup->id != frame->stream)
+        return;
+    lookup->id = 0;
+    guest_text(name, sizeof name, frame->payload + 4, frame->length - 4);
+    for (char *at = name; *at != '\0'; at++)
+        if ((uint8_t)*at >= 0x80)
+            *at = '?';
+    lookup->found(lookup->context, lookup->tag, get_u32(frame->payload) & INT32_MAX, name);
+}
+
 static void on_log(struct guest *guest, struct guest_command *command, const struct frame *frame)
 {
     (void)guest;
@@ -305,7 +331,7 @@ static const struct {
     [WIRE_SPAWNED] = {on_spawned, true}, [WIRE_FAILED] = {on_failed, true},
     [WIRE_DATA] = {on_data, true},       [WIRE_CREDIT] = {on_credit, true},
     [WIRE_EXIT] = {on_exited, true},     [WIRE_LOG] = {on_log, false},
-    [WIRE_QUIET] = {on_quiet, false},
+    [WIRE_QUIET] = {on_quiet, false},    [WIRE_OWNER] = {on_owner, false},
 };
 
 static void guest_frame(void *context, const struct frame *frame)
@@ -601,6 +627,23 @@ int guest_adopt(struct guest *guest, const struct guest_command_state *state,
     for (unsigned i = WIRE_STDOUT; i < WIRE_CHANNELS; i++) /* nobody here holds any of it */
         guest_consumed(command, i, WIRE_WINDOW - command->output_credit[i]);
     *out = command;
+    return 0;
+}
+
+int guest_find_owner(struct guest *guest, const struct guest_socket *socket,
+                     guest_owner_found *found, void *context, uint32_t tag)
+{
+    uint8_t payload[8];
+    uint32_t id = guest->last_lookup + 1 != 0 ? guest->last_lookup + 1 : GUEST_LOOKUPS_MAX;
+    struct lookup *lookup = &guest->lookups[id % GUEST_LOOKUPS_MAX];
+    if (!guest->ready || guest->ended || guest->held || lookup->id != 0)
+        return -EAGAIN; /* the oldest is not answered yet: the agent has enough to do */
+    guest->last_lookup = id;
+    *lookup = (struct lookup){id, tag, found, context};
+    put_u16(payload, socket->local_port);
+    put_u16(payload + 2, socket->remote_port);
+    memcpy(payload + 4, socket->remote_address, 4);
+    guest_send(guest, WIRE_SOCKET, 0, id, payload, sizeof payload);
     return 0;
 }
 

@@ -127,6 +127,22 @@ int guest_adopt(struct guest *guest, const struct guest_command_state *state,
                 const struct guest_command_events *events, void *context,
                 struct guest_command **out, struct error *err);
 
+/* One of the guest's TCP connections. */
+struct guest_socket {
+    uint16_t local_port, remote_port;
+    uint8_t remote_address[4];
+};
+
+/*
+ * Asks which process has the connection: `pid` 0 and an empty name if the agent does not find it.
+ * The name is printable ASCII, and the guest's word. -EAGAIN (nothing comes) while the guest is not
+ * ready or stands still, and beyond GUEST_LOOKUPS_MAX at once. No answer comes after guest_close().
+ */
+#define GUEST_LOOKUPS_MAX 64
+typedef void guest_owner_found(void *context, uint32_t tag, uint32_t pid, const char *name);
+int guest_find_owner(struct guest *guest, const struct guest_socket *socket,
+                     guest_owner_found *found, void *context, uint32_t tag);
+
 /* Asks the guest to end its processes, sync and power off. QEMU's end is the answer. */
 void guest_shutdown(struct guest *guest);
 

@@ -4,6 +4,7 @@
  * whatever process appends, nothing is missed and nothing comes twice.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -76,7 +77,11 @@ static void line_member(struct buf *line, const cJSON *item)
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
         if (strcmp(item->string, shown[i]) == 0)
             return;
-    CLEAN_FREE char *text = cJSON_IsString(item) ? NULL : cJSON_PrintUnformatted(item);
+    const char *name = json_string(item, "name"); /* of a process */
+    CLEAN_FREE char *text = cJSON_IsString(item) ? NULL
+                            : name != NULL
+                                ? str_printf("%s[%" PRIu64 "]", name, json_number(item, "pid", 0))
+                                : cJSON_PrintUnformatted(item);
     const char *value = cJSON_IsString(item) ? item->valuestring : text;
     if (strcmp(item->string, "detail") == 0)
         buf_printf(line, ": %s", show_plain(value != NULL ? value : "", VALUE_MAX, plain));

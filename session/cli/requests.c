@@ -16,6 +16,7 @@
 #define ANSWER_TIMEOUT_MS 5000
 #define HOST_WIDTH        60
 #define PATH_WIDTH        200
+#define PROCESS_WIDTH     15
 
 struct requests_options {
     bool json;
@@ -65,15 +66,17 @@ static const char *plain(const cJSON *object, const char *name, size_t max, char
 static void requests_table(const cJSON *all)
 {
     char protocol[9], method[17], host[HOST_WIDTH + 1], path[PATH_WIDTH + 1];
-    char session[SESSION_ID_SIZE];
+    char session[SESSION_ID_SIZE], process[PROCESS_WIDTH + 1];
     const cJSON *item;
-    printf("%-8s  %6s  %4s  %-8s  %-7s  %s\n", "SESSION", "ID", "LEFT", "PROTOCOL", "METHOD",
-           "TARGET");
+    printf("%-8s  %6s  %4s  %-*s  %-8s  %-7s  %s\n", "SESSION", "ID", "LEFT", PROCESS_WIDTH,
+           "PROCESS", "PROTOCOL", "METHOD", "TARGET");
     cJSON_ArrayForEach(item, all)
     {
-        printf("%-8s  %6" PRIu64 "  %3" PRIu64 "s  %-8s  %-7s  %s:%" PRIu64 "%s\n",
+        printf("%-8s  %6" PRIu64 "  %3" PRIu64 "s  %-*s  %-8s  %-7s  %s:%" PRIu64 "%s\n",
                plain(item, "session", sizeof session - 1, session), json_number(item, "id", 0),
-               json_number(item, "left_ms", 0) / 1000,
+               json_number(item, "left_ms", 0) / 1000, PROCESS_WIDTH,
+               plain(cJSON_GetObjectItemCaseSensitive(item, "process"), "name", PROCESS_WIDTH,
+                     process),
                plain(item, "protocol", sizeof protocol - 1, protocol),
                plain(item, "method", sizeof method - 1, method),
                plain(item, "host", HOST_WIDTH, host), json_number(item, "port", 0),

@@ -61,6 +61,7 @@ static void host_finish(uv_timer_t *timer)
     if (host->state == HOST_ENDED || snapshot_busy(host))
         return;
     host->state = HOST_ENDED;
+    network_settle(host);
     record_end(host, host_clean); /* in this order: files without a record are nobody's */
 }
 

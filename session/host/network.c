@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "net/net.h"
+#include "session/host/owner.h"
 #include "session/host/record.h"
 #include "session/protocol/json.h"
 #include "session/store/rules.h"
@@ -41,7 +42,8 @@ struct kept_rule {
 };
 
 struct network {
-    struct net *net; /* NULL: there is none, or no more */
+    struct net *net;       /* NULL: there is none, or no more */
+    struct owners *owners; /* as long as `net` */
     unsigned pending;
     struct kept_rule *rules;
     size_t rule_count;
@@ -56,6 +58,7 @@ struct asked {
     uv_work_t work;
     bool allow, internal;
     bool keep, save; /* the rules: for a snapshot; in the registry */
+    bool list;       /* the answer has requests, each of a process */
     uint32_t removed;
     struct strv patterns;
     cJSON *reply;
@@ -146,6 +149,18 @@ static void rules_saved(uv_work_t *work, int status)
     asked_end(work->data);
 }
 
+/* Who asks is known of all the requests, as far as it can be. */
+static void list_known(void *context)
+{
+    struct asked *asked = context;
+    cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(asked->reply, "requests"))
+    {
+        owners_describe(asked->host->network->owners, item);
+    }
+    asked_end(asked);
+}
+
 static void on_answer(void *context, const cJSON *result, const struct error *why)
 {
     struct asked *asked = context;
@@ -162,6 +177,11 @@ static void on_answer(void *context, const cJSON *result, const struct error *wh
         rules_forget(network, asked->removed);
     if (asked->keep)
         rules_keep(network, asked, cJSON_GetObjectItemCaseSensitive(result, "rules"));
+    if (asked->list) {
+        owners_await(network->owners, cJSON_GetObjectItem(asked->reply, "requests"), list_known,
+                     asked);
+        return;
+    }
     if (!asked->save) {
         asked_end(asked);
         return;
@@ -192,6 +212,7 @@ static int network_ask(struct host *host, struct peer *peer, uint32_t id, const 
     asked->internal = json_bool(arguments, "internal");
     asked->keep = rule && strcmp(scope, "session") == 0;
     asked->save = rule && strcmp(scope, "saved") == 0;
+    asked->list = strcmp(name, "requests") == 0;
     if (strcmp(name, "rules_rm") == 0)
         asked->removed = (uint32_t)json_number(arguments, "id", 0);
     net_call(host->network->net, name, arguments, on_answer, asked);
@@ -246,10 +267,17 @@ void network_stats(struct peer *peer, uint32_t id, cJSON *reply)
     net_call(host->network->net, "stats", cJSON_CreateObject(), on_stats, asked);
 }
 
+static void on_flow(void *context, const struct net_flow *flow)
+{
+    const struct host *host = context;
+    owners_opened(host->network->owners, flow);
+}
+
 static void on_event(void *context, const char *type, cJSON *fields)
 {
+    const struct host *host = context;
     unsigned named = event_type_named(type);
-    record_event(context, named != 0 ? (enum event_type)named : EVENT_NET, fields);
+    owners_record(host->network->owners, named != 0 ? (enum event_type)named : EVENT_NET, fields);
 }
 
 static void on_pending(void *context, unsigned count)
@@ -389,7 +417,7 @@ static void replay_rules(struct host *host)
 
 int network_open(struct host *host, int nic, struct error *err)
 {
-    static const struct net_events events = {on_event, on_pending};
+    static const struct net_events events = {on_flow, on_event, on_pending};
     struct options options = {0};
     struct network *network = network_get(host);
     if (network == NULL || host->config.no_net) {
@@ -397,6 +425,9 @@ int network_open(struct host *host, int nic, struct error *err)
         return network != NULL ? 0 : error_set(err, ENOMEM, "out of memory");
     }
     int rc = options_fill(&host->config, &options, err);
+    network->owners = owners_new(host);
+    if (rc == 0 && network->owners == NULL)
+        rc = error_set(err, ENOMEM, "out of memory");
     if (rc == 0)
         rc = net_open(&network->net, &host->loop, nic, &options.net, &events, host, err);
     else
@@ -409,6 +440,12 @@ int network_open(struct host *host, int nic, struct error *err)
     return rc < 0 ? error_wrap(err, "network") : 0;
 }
 
+void network_settle(struct host *host)
+{
+    if (host->network != NULL)
+        owners_settle(host->network->owners);
+}
+
 void network_close(struct host *host)
 {
     if (host->network == NULL)
@@ -416,6 +453,7 @@ void network_close(struct host *host)
     struct net *net = take_ptr(host->network->net);
     if (net != NULL)
         net_close(net);
+    owners_free(take_ptr(host->network->owners));
     rules_clear(host->network);
     host->network->pending = 0;
 }

@@ -125,7 +125,7 @@ waiting() { "$VMDECK" requests asker --json | grep -q '"host":"site.test"'; }
 await waiting
 "$VMDECK" list | grep -qE ' asker +waiting .* 1  curl' || fail "list: $("$VMDECK" list)"
 run "$VMDECK" requests
-expect 0 $'SESSION .*\n[0-9a-f]{8} .*GET +site.test:[0-9]+/file' '' 'requests'
+expect 0 $'SESSION .*\n[0-9a-f]{8} .* curl .*GET +site.test:[0-9]+/file' '' 'requests'
 run "$VMDECK" allow asker site.test --internal
 expect 0 '' '' 'answer'
 wait "$asker"
@@ -163,6 +163,9 @@ python3 - <<'P' || fail "events: $(tail -n 3 logged)"
 import json
 events = [json.loads(line) for line in open("logged")]
 net = [e for e in events if e["type"] == "net"]
+for name in "curl", "python3", "git-remote-http":
+    assert any(e.get("process", {}).get("name") == name and e["process"]["pid"] > 1 and
+               e.get("path") for e in net), name
 assert any(e["verdict"] == "allow" and e["protocol"] == "https" and e["path"] == "/file" and
            e["status"] == 200 and e["address"] == "127.0.0.1" for e in net)
 assert any(e["verdict"] == "deny" and e["reason"] for e in net)

@@ -13,6 +13,7 @@
 #include "vm/guest.h"
 
 #define COMMANDS 3
+#define LOOKUPS  3
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -69,6 +70,16 @@ static void on_exited(void *context, uint32_t code, uint32_t signal)
     (void)signal;
 }
 
+static void on_owner(void *context, uint32_t tag, uint32_t pid, const char *name)
+{
+    (void)tag;
+    (void)pid;
+    while (*name != '\0')
+        if (*name < ' ' || *name++ > '~')
+            abort();
+    ((struct seen *)context)->bytes++;
+}
+
 static void greet(int fd)
 {
     uint8_t hello[FRAME_HEADER_SIZE + 4 + WIRE_EPOCH_SIZE];
@@ -107,6 +118,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (i == 0)
             guest_abandon(command);
     }
+    const struct guest_socket socket = {.local_port = 40000};
+    for (uint32_t i = 0; i < LOOKUPS; i++)
+        guest_find_owner(guest, &socket, on_owner, &seen, i);
     fd_write_all(fds[1], data, size);
     shutdown(fds[1], SHUT_WR);
     while (!seen.ended)

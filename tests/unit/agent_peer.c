@@ -161,6 +161,12 @@ static void on_frame(struct peer *peer, const struct frame *frame)
     } else if (frame->type == WIRE_QUIET) {
         peer->answer = get_u32(frame->payload);
         peer->quiets++;
+    } else if (frame->type == WIRE_OWNER) {
+        peer->owners++;
+        peer->owner_id = frame->stream;
+        peer->owner_pid = get_u32(frame->payload);
+        memcpy(peer->owner_name, frame->payload + 4, frame->length - 4);
+        peer->owner_name[frame->length - 4] = '\0';
     } else if (frame->type == WIRE_CONFIGURED) {
         peer->configured = true;
         peer->answer = get_u32(frame->payload);

@@ -36,7 +36,9 @@ struct peer {
     size_t slice;    /* bytes per write; 0: all */
     uint32_t answer; /* errno of the last CONFIGURED */
     bool configured, greeted;
-    unsigned hellos, quiets;
+    unsigned hellos, quiets, owners;
+    uint32_t owner_id, owner_pid; /* of the last OWNER */
+    char owner_name[WIRE_NAME_MAX + 1];
     uint8_t epoch[WIRE_EPOCH_SIZE];
     struct command commands[PEER_COMMANDS]; /* by id */
 };

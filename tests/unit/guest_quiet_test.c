@@ -28,6 +28,9 @@ struct fixture {
     uint32_t quiet_code;
     uint64_t bytes;
     unsigned exited;
+    unsigned owners; /* that were found, and the last of them */
+    uint32_t tag, pid;
+    char name[32];
 };
 
 static void on_ready(void *context)
@@ -305,6 +308,49 @@ static void test_state(void **state)
     assert_int_equal(now.output_credit[WIRE_STDOUT], WIRE_WINDOW);
 }
 
+static void on_owner(void *context, uint32_t tag, uint32_t pid, const char *name)
+{
+    struct fixture *f = context;
+    f->owners++;
+    f->tag = tag;
+    f->pid = pid;
+    snprintf(f->name, sizeof f->name, "%s", name);
+}
+
+/* Who has a socket is asked, within bounds, and what the guest says is made fit to be shown. */
+static void test_owner(void **state)
+{
+    struct fixture *f = *state;
+    const struct guest_socket socket = {.local_port = 40000, .remote_port = 443};
+    assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, 1), -EAGAIN); /* not ready */
+    begin(f);
+    assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, 77), 0);
+    EXPECT(f, WIRE_SOCKET);
+    say(f, WIRE_OWNER, 0, 2, "\5\0\0\0never asked", 15); /* dropped, as one for no id is */
+    say(f, WIRE_OWNER, 0, 0, "\5\0\0\0", 4);
+    say(f, WIRE_OWNER, 0, 1, "\1\2\0\0a\033[2J\303\244\0b", 13);
+    say(f, WIRE_OWNER, 0, 1, "\6\0\0\0again", 9);
+    UNTIL(f, f->owners > 0);
+    say(f, WIRE_DATA, WIRE_STDOUT, 1, "x", 1);
+    UNTIL(f, f->bytes == 1);
+    assert_int_equal(f->owners, 1);
+    assert_int_equal(f->tag, 77);
+    assert_int_equal(f->pid, 0x201);
+    assert_string_equal(f->name, "a?[2J???b");
+    for (uint32_t i = 0; i < GUEST_LOOKUPS_MAX; i++)
+        assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, i), 0);
+    assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, 1), -EAGAIN);
+    say(f, WIRE_OWNER, 0, 2, "\0\0\0\0", 4);
+    UNTIL(f, f->owners == 2);
+    assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, 1), 0);
+    guest_quiesce(f->guest, false, on_quiet, f);
+    say(f, WIRE_OWNER, 0, 3, "\0\0\0\0", 4);
+    UNTIL(f, f->owners == 3);
+    assert_int_equal(guest_find_owner(f->guest, &socket, on_owner, f, 1), -EAGAIN);
+    say(f, WIRE_OWNER, 0, 4, "\0\0\0\0sixteen bytes!!!", 20); /* more than a name has */
+    UNTIL(f, f->ended);
+}
+
 /* A command is taken up: its outputs get what they lack of a window, and its bytes arrive. */
 static void test_adopt(void **state)
 {
@@ -363,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_frozen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late_quiet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt_bad, setup, teardown),
     };
