@@ -310,6 +310,17 @@ const struct strv *net_placeholders(const struct net *net)
     return &net->placeholders;
 }
 
+/* The thread only reads them, so the owner may as well. */
+const uint8_t *net_secret_value(const struct net *net, const char *name, size_t *size)
+{
+    const struct secrets *secrets = net->thread.core.secrets;
+    const char *other;
+    for (size_t i = 0; (other = secrets_name(secrets, i)) != NULL; i++)
+        if (strcmp(other, name) == 0)
+            return secrets_value(secrets, i, size);
+    return NULL;
+}
+
 static int send_call(struct net *net, const char *name, cJSON *arguments, net_done *done,
                      void *context, struct error *err)
 {

@@ -86,6 +86,12 @@ const char *net_ca(const struct net *net);
 const struct strv *net_placeholders(const struct net *net);
 
 /*
+ * The value that was given for a secret, in the memory where it is kept: for a session that is to
+ * go on as this one, and to nobody else. NULL: there is none.
+ */
+const uint8_t *net_secret_value(const struct net *net, const char *name, size_t *size);
+
+/*
  * A question or order, answered later: `result` is the callback's to read, or NULL with *why. At
  * once, and with an error, only where too many calls wait already. Takes `arguments` over; NULL is
  * an empty object.

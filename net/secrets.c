@@ -351,3 +351,11 @@ const char *secrets_placeholder(const struct secrets *secrets, size_t index)
 {
     return index < secrets->count ? secrets->items[index].placeholder : NULL;
 }
+
+const uint8_t *secrets_value(const struct secrets *secrets, size_t index, size_t *size)
+{
+    if (index >= secrets->count)
+        return NULL;
+    *size = secrets->items[index].value.length;
+    return secrets->items[index].value.bytes;
+}

@@ -79,6 +79,9 @@ int secrets_remove(struct secrets *secrets, const char *name, struct error *err)
 const char *secrets_name(const struct secrets *secrets, size_t index);
 const char *secrets_placeholder(const struct secrets *secrets, size_t index);
 
+/* The value itself, where it is kept; NULL for one that was deleted. */
+const uint8_t *secrets_value(const struct secrets *secrets, size_t index, size_t *size);
+
 /* Where a request goes. */
 struct secret_target {
     bool tls;

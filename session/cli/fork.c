@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "session/cli/request.h"
+#include "session/cli/start.h"
 #include "session/cli/verb.h"
 #include "session/cli/vmoptions.h"
 #include "session/protocol/json.h"
@@ -29,6 +30,7 @@ static void forked(void *context, const struct session_record *record, const cJS
     (void)context;
     (void)record;
     const char *id = json_string(reply, "session");
+    start_notice("fork", reply);
     if (id != NULL)
         puts(id);
 }

@@ -1,6 +1,7 @@
 /*
  * The new host is asked like any other, by a client of our own. It is given the snapshot's path and
- * told to take the file with it: the copy is nobody else's.
+ * told to take the file with it: the copy is nobody else's. The values of secrets, which are in no
+ * file, go to it by the connection that it was born with, from this host's memory.
  */
 #include "session/host/fork.h"
 
@@ -9,23 +10,24 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "session/host/network.h"
 #include "session/protocol/client.h"
 #include "session/protocol/json.h"
 #include "session/protocol/launch.h"
 
 struct forking {
     struct client *client;
-    void (*done)(void *context, const char *session, const struct error *why);
+    void (*done)(void *context, const cJSON *reply, const struct error *why);
     void *context;
     bool over;
 };
 
-static void forking_end(struct forking *forking, const char *session, const struct error *why)
+static void forking_end(struct forking *forking, const cJSON *reply, const struct error *why)
 {
     if (forking->over)
         return;
     forking->over = true;
-    forking->done(forking->context, session, why);
+    forking->done(forking->context, reply, why);
     client_close(forking->client);
     free(forking);
 }
@@ -44,11 +46,12 @@ static void on_gone(void *context, const struct error *why)
 
 static void on_started(void *context, const cJSON *reply, const struct error *why)
 {
-    const char *session = reply != NULL ? json_string(reply, "session") : NULL;
     struct error none = {0};
-    if (session == NULL && why == NULL)
+    if (why == NULL && json_string(reply, "session") == NULL) {
         error_set(&none, EPROTO, "the new session has no id");
-    forking_end(context, session, why != NULL ? why : &none);
+        reply = NULL;
+    }
+    forking_end(context, reply, why != NULL ? why : &none);
 }
 
 static cJSON *forking_config(const struct host *host, const char *path, const char *name)
@@ -66,7 +69,7 @@ static cJSON *forking_config(const struct host *host, const char *path, const ch
 }
 
 int fork_session(struct forking **out, struct host *host, const char *path, const char *name,
-                 void (*done)(void *context, const char *session, const struct error *why),
+                 void (*done)(void *context, const cJSON *reply, const struct error *why),
                  void *context, struct error *err)
 {
     static const struct client_events events = {on_event, on_gone};
@@ -83,6 +86,7 @@ int fork_session(struct forking **out, struct host *host, const char *path, cons
     }
     cJSON *request = cJSON_CreateObject();
     cJSON_AddItemToObject(request, "session", forking_config(host, path, name));
+    cJSON_AddItemToObject(request, "secrets", network_secrets(host));
     *out = forking;
     client_request(forking->client, "start", request, on_started, forking);
     return 0;

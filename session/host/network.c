@@ -546,6 +546,25 @@ void network_save(const struct host *host, cJSON *session)
     }
 }
 
+cJSON *network_secrets(const struct host *host)
+{
+    const struct net *net = host->network != NULL ? host->network->net : NULL;
+    cJSON *list = session_secrets_json(&host->config.secrets, false), *secret;
+    cJSON_ArrayForEach(secret, list)
+    {
+        size_t size = 0;
+        const uint8_t *value =
+            net != NULL ? net_secret_value(net, json_string(secret, "name"), &size) : NULL;
+        char *text = value != NULL ? strndup((const char *)value, size) : NULL;
+        if (text == NULL)
+            continue;
+        cJSON_AddStringToObject(secret, "value", text);
+        explicit_bzero(text, size);
+        free(text);
+    }
+    return list;
+}
+
 /* Takes out of a stranger's options what would open this host, or this user's trust, to it. */
 static cJSON *options_without_reach(const cJSON *network)
 {

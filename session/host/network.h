@@ -51,6 +51,12 @@ enum session_state network_state(const struct host *host);
 void network_save(const struct host *host, cJSON *session);
 
 /*
+ * The secrets with their values, for the start of a session that goes on as this one: to be wiped
+ * by session_secrets_wipe(), as json_send() does.
+ */
+cJSON *network_secrets(const struct host *host);
+
+/*
  * And takes it up under what is given now, from the manifest's "session". Of a snapshot that is not
  * `ours` nothing is taken that would open this host to it. The caller wraps the error.
  */

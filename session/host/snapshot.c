@@ -157,18 +157,22 @@ static void saving_reply(struct saving *saving, cJSON *reply)
         cJSON_Delete(reply);
 }
 
-static void fork_done(void *context, const char *session, const struct error *why)
+static void fork_done(void *context, const cJSON *answer, const struct error *why)
 {
     struct saving *saving = context;
     cJSON *reply;
     saving->forking = NULL;
-    if (session == NULL) {
+    if (answer == NULL) {
         saving->error = *why;
         saving_fail(saving);
         return;
     }
+    const char *session = json_string(answer, "session");
+    const cJSON *notes = cJSON_GetObjectItemCaseSensitive(answer, "notes");
     reply = cJSON_CreateObject();
     cJSON_AddStringToObject(reply, "session", session);
+    if (notes != NULL)
+        cJSON_AddItemToObject(reply, "notes", cJSON_Duplicate(notes, true));
     record_session(saving->host, "forked", session);
     saving_reply(saving, reply);
     saving_end(saving);

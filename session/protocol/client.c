@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "session/protocol/control.h"
 #include "session/protocol/json.h"
+#include "session/protocol/secrets.h"
 
 #define QUEUE_MAX ((size_t)64 * 1024 * 1024)
 
@@ -300,6 +301,7 @@ void client_request(struct client *client, const char *name, cJSON *request, cli
         struct error why = {0};
         error_set(&why, EPIPE, "the session host went away");
         free(waiting);
+        session_secrets_wipe(cJSON_GetObjectItemCaseSensitive(request, "secrets"));
         cJSON_Delete(request);
         if (done != NULL)
             done(context, NULL, &why);

@@ -116,6 +116,20 @@ noted "Bearer $E2E_TOKEN" || fail 'the witness got no value'
 guest "curl -sS -o /dev/null -w '%{http_code}' -H 'X: $E2E_TOKEN' $http/echo" "${secret[@]}" "${site[@]}"
 expect 0 '4[0-9][0-9]' '' 'the value to where it must not go'
 [ "$(grep -c "$E2E_TOKEN" requests)" -eq 1 ] || fail 'the value went out twice'
+# A fork has them too, from host to host.
+"$VMDECK" bash --detached --name first "${secret[@]}" "${site[@]}" -- sh -c \
+    "until test -e /tmp/go; do sleep 0.1; done; curl -sS -H \"Third: \$E2E_TOKEN\" $https/echo" \
+    >/dev/null || fail 'bash'
+from=first
+for to in second third; do
+    run "$VMDECK" fork "$from" --name "$to"
+    expect 0 '[0-9a-f]{8}' '' 'fork'
+    "$VMDECK" stop "$from" || fail 'stop'
+    from=$to
+done
+echo | "$VMDECK" cp - third:/tmp/go || fail 'cp'
+await noted "Third\": \"$E2E_TOKEN"
+"$VMDECK" stop --all || fail 'stop'
 grep -rqF "$E2E_TOKEN" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" && fail 'the value is on the disk'
 
 # Questions, answered from outside; unanswered they are a no.
