@@ -155,6 +155,7 @@ static void name_flow_open(struct guest *guest, struct flow *flow)
     names->flow = flow;
     names->query = (struct name_query){.to = address_of(flow_address(flow)),
                                        .guest_port = flow_guest_port(flow),
+                                       .stream = true,
                                        .max = UINT16_MAX,
                                        .answered = name_flow_answered};
     flow_set_owner(flow, names);

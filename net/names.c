@@ -1,6 +1,7 @@
 /*
  * A forwarded query gets a socket (a random port) and an id of its own, both of which an answer
  * must come to, from the resolver it was sent to: the kernel sees to that on a connected socket.
+ * Over TCP it gets a connection of its own.
  */
 #include "net/names.h"
 
@@ -11,6 +12,7 @@
 #include <sys/random.h>
 
 #include "base/path.h"
+#include "net/names_stream.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define ANSWER_MAX  65535
@@ -27,6 +29,7 @@ struct names {
 
 struct forward {
     uv_udp_t udp;
+    struct names_stream *stream; /* instead, of a query over TCP */
     uv_timer_t timer;
     unsigned open; /* handles */
     struct names *names;
@@ -108,6 +111,7 @@ static void forward_end(struct forward *forward)
         forward->query->forward = NULL;
     forward->query = NULL;
     forward->names->forwards--;
+    names_stream_close(forward->stream);
     uv_close((uv_handle_t *)&forward->udp, handle_closed);
     uv_close((uv_handle_t *)&forward->timer, handle_closed);
 }
@@ -146,6 +150,20 @@ static void put_id(uint8_t *message, uint16_t id)
     message[1] = (uint8_t)id;
 }
 
+/* The resolver's: it goes to the guest as it is, or cut off. */
+static void answer(struct forward *forward, uint8_t *message, size_t size)
+{
+    struct name_query *query = forward->query;
+    put_id(message, forward->id);
+    if (size > query->max) { /* the question alone, and that there is more */
+        message[2] |= 2;
+        memset(message + 6, 0, 6);
+        size = HEADER_SIZE + forward->parsed.question_size;
+    }
+    forward_end(forward);
+    query->answered(query, message, size);
+}
+
 static void was_received(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
                          const struct sockaddr *from, unsigned flags)
 {
@@ -158,24 +176,30 @@ static void was_received(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
     if (from == NULL || (flags & UV_UDP_PARTIAL) != 0 ||
         !dns_response_matches(&forward->parsed, message, (size_t)size))
         return;
-    struct name_query *query = forward->query;
-    put_id(message, forward->id);
-    if ((size_t)size > query->max) { /* the question alone, and that there is more */
-        message[2] |= 2;
-        memset(message + 6, 0, 6);
-        size = (ssize_t)(HEADER_SIZE + forward->parsed.question_size);
-    }
-    forward_end(forward);
-    query->answered(query, message, (size_t)size);
+    answer(forward, message, (size_t)size);
 }
 
 static int forward_send(struct forward *forward);
 
-static void took_too_long(uv_timer_t *timer)
+static void try_again(struct forward *forward)
 {
-    struct forward *forward = timer->data;
     if (forward->tries >= NAMES_TRIES || forward_send(forward) < 0)
         forward_fail(forward);
+}
+
+static void took_too_long(uv_timer_t *timer)
+{
+    try_again(timer->data);
+}
+
+static void stream_came(void *owner, uint8_t *message, size_t size)
+{
+    struct forward *forward = owner;
+    if (message == NULL || !dns_response_matches(&forward->parsed, message, size)) {
+        try_again(forward);
+        return;
+    }
+    answer(forward, message, size);
 }
 
 static void socket_address(const struct address *address, struct sockaddr_storage *out)
@@ -194,27 +218,40 @@ static void socket_address(const struct address *address, struct sockaddr_storag
     }
 }
 
-/* Sends the query to the next resolver, of the same kind of address as the first. */
-static int forward_send(struct forward *forward)
+static int forward_stream(struct forward *forward, const struct sockaddr_storage *to)
 {
-    struct names *names = forward->names;
-    const struct dns_settings *settings = &names->settings;
-    struct sockaddr_storage to;
-    if (forward->tries > 0)
+    names_stream_close(forward->stream);
+    forward->stream = NULL;
+    return names_stream_ask(&forward->stream, forward->names->core->loop,
+                            (const struct sockaddr *)to, forward->data, forward->size, stream_came,
+                            forward);
+}
+
+static int forward_datagram(struct forward *forward, const struct sockaddr_storage *to)
+{
+    if (forward->tries > 1)
         uv_udp_connect(&forward->udp, NULL);
-    if (!forward->fixed)
-        forward->server = settings->servers[names->next_server++ % settings->server_count];
-    forward->tries++;
-    socket_address(&forward->server, &to);
-    int rc = uv_udp_connect(&forward->udp, (struct sockaddr *)&to);
+    int rc = uv_udp_connect(&forward->udp, (const struct sockaddr *)to);
     if (rc < 0)
         return rc;
     uv_buf_t data = uv_buf_init((char *)forward->data, (unsigned)forward->size);
     rc = uv_udp_try_send(&forward->udp, &data, 1, NULL);
     if (rc >= 0)
         rc = uv_udp_recv_start(&forward->udp, give_buffer, was_received);
-    if (rc == UV_EALREADY)
-        rc = 0;
+    return rc == UV_EALREADY ? 0 : rc;
+}
+
+/* Sends the query to the next resolver, of the same kind of address as the first. */
+static int forward_send(struct forward *forward)
+{
+    struct names *names = forward->names;
+    const struct dns_settings *settings = &names->settings;
+    struct sockaddr_storage to;
+    if (!forward->fixed)
+        forward->server = settings->servers[names->next_server++ % settings->server_count];
+    forward->tries++;
+    socket_address(&forward->server, &to);
+    int rc = forward->query->stream ? forward_stream(forward, &to) : forward_datagram(forward, &to);
     uv_timer_start(&forward->timer, took_too_long, NAMES_FORWARD_MS, 0);
     return rc;
 }

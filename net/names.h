@@ -3,10 +3,7 @@
  * queries go to a resolver if policy could allow the name; a name that it refuses never leaves.
  * A name that somebody would be asked about (--ask) gets a synthetic address meanwhile: the name in
  * the request decides, not its address. Every query is answered, and at once where no resolver is
- * asked. One thread.
- *
- * Limit: queries over TCP go to the resolver over UDP too, so an answer that does not fit there
- * stays cut off.
+ * asked. A query goes to the resolver in the way it came, over UDP or TCP. One thread.
  */
 #ifndef VMDECK_NET_NAMES_H
 #define VMDECK_NET_NAMES_H
@@ -25,7 +22,8 @@ struct forward;
 struct name_query {
     struct address to;   /* whom the guest asked */
     uint16_t guest_port; /* its own */
-    size_t max;          /* bytes of an answer; a longer one is cut off, and says so */
+    bool stream;         /* over TCP; else an answer of more than `max` bytes is cut off */
+    size_t max;
     /* Called once, maybe at once; data NULL: there is no answer. */
     void (*answered)(struct name_query *query, const void *data, size_t size);
     struct forward *forward; /* private */
