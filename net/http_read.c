@@ -98,6 +98,13 @@ static int collect_line(struct http_reader *reader, struct input *in, size_t max
     return 1;
 }
 
+/* Who says anything else than HTTP is not to wait until there is a line of it. */
+static bool is_binary(const struct http_reader *reader)
+{
+    uint8_t first = buf_len(&reader->lines) > 0 ? *buf_data(&reader->lines) : '\r';
+    return !reader->response && first != '\r' && first != '\n' && (first < ' ' || first >= 0x7f);
+}
+
 /* Collects lines up to and with an empty one: 1 when they are complete. */
 static int collect_lines(struct http_reader *reader, struct input *in, size_t max,
                          struct http_fault *fault)
@@ -109,6 +116,8 @@ static int collect_lines(struct http_reader *reader, struct input *in, size_t ma
                                     : "the headers are larger than allowed");
         if (rc == -EPROTO && first && fault->status == 431)
             fault->status = 414;
+        if (rc == 0 && first && is_binary(reader))
+            return http_fault(fault, 400, "what came is not HTTP");
         if (rc <= 0)
             return rc;
         size_t end = buf_len(&reader->lines);

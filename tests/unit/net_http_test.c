@@ -227,6 +227,8 @@ static void test_refused_lines(void **state)
         {"GET / HTTP/1.1\r\n" H "X: \x7f\r\n\r\n", "!400: a header's value"},
         {"GET / HTTP/1.1\r\n" H "X: y\r\n", "!400: the connection ended"},
         {"GET / HT", "!400: the connection ended"},
+        {"\x16\x03\x01", "!400: what came is not HTTP"}, /* at once: no end of a line comes */
+        {"\x01", "!400: what came is not HTTP"},
     };
     check_rows(rows, ARRAY_SIZE(rows), false);
 }
