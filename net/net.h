@@ -104,6 +104,8 @@ const uint8_t *net_secret_value(const struct net *net, const char *name, size_t 
  *                               left_ms}], count}; the oldest first, not more than a screen can use
  *   "answer"    {id, allow}     {}; one request that waits
  *   "stats"     {}              {received, sent, flows, requests}
+ *   "stop"      {}              {}; the guest is cut off, and the events of what it had open have
+ * come
  */
 typedef void net_done(void *context, const cJSON *result, const struct error *why);
 void net_call(struct net *net, const char *name, cJSON *arguments, net_done *done, void *context);

@@ -130,6 +130,14 @@ static cJSON *call_answer(struct net_thread *thread, const cJSON *arguments, str
     return cJSON_CreateObject();
 }
 
+static cJSON *call_stop(struct net_thread *thread, const cJSON *arguments, struct error *err)
+{
+    (void)arguments;
+    (void)err;
+    guest_detach(&thread->guest);
+    return cJSON_CreateObject();
+}
+
 static cJSON *call_stats(struct net_thread *thread, const cJSON *arguments, struct error *err)
 {
     (void)arguments;
@@ -153,7 +161,7 @@ cJSON *call_run(struct net_thread *thread, const char *name, const cJSON *argume
     } calls[] = {
         {"rules", call_rules},       {"allow", call_allow},   {"deny", call_deny},
         {"rules_rm", call_rules_rm}, {"answer", call_answer}, {"requests", call_requests},
-        {"stats", call_stats},
+        {"stats", call_stats},       {"stop", call_stop},
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (strcmp(calls[i].name, name) == 0) {

@@ -55,14 +55,18 @@ static void host_clean(struct host *host)
     uv_close((uv_handle_t *)&host->sigterm, NULL);
 }
 
+static void host_settled(struct host *host)
+{
+    record_end(host, host_clean); /* in this order: files without a record are nobody's */
+}
+
 static void host_finish(uv_timer_t *timer)
 {
     struct host *host = timer->data;
     if (host->state == HOST_ENDED || snapshot_busy(host))
         return;
     host->state = HOST_ENDED;
-    network_settle(host);
-    record_end(host, host_clean); /* in this order: files without a record are nobody's */
+    network_settle(host, host_settled);
 }
 
 void host_finish_soon(struct host *host)

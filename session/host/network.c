@@ -440,10 +440,31 @@ int network_open(struct host *host, int nic, struct error *err)
     return rc < 0 ? error_wrap(err, "network") : 0;
 }
 
-void network_settle(struct host *host)
+struct settling {
+    struct host *host;
+    void (*done)(struct host *host);
+};
+
+static void was_settled(void *context, const cJSON *result, const struct error *why)
 {
-    if (host->network != NULL)
-        owners_settle(host->network->owners);
+    struct settling settling = *(struct settling *)context;
+    (void)result;
+    (void)why;
+    free(context);
+    owners_settle(settling.host->network->owners);
+    settling.done(settling.host);
+}
+
+void network_settle(struct host *host, void (*done)(struct host *host))
+{
+    bool there = host->network != NULL && host->network->net != NULL;
+    struct settling *settling = there ? malloc(sizeof *settling) : NULL;
+    if (settling == NULL) {
+        done(host);
+        return;
+    }
+    *settling = (struct settling){host, done};
+    net_call(host->network->net, "stop", NULL, was_settled, settling);
 }
 
 void network_close(struct host *host)

@@ -18,8 +18,11 @@
 int network_open(struct host *host, int nic, struct error *err);
 void network_close(struct host *host);
 
-/* Records all that is known, before the session's record ends. */
-void network_settle(struct host *host);
+/*
+ * The VM has ended: what its connections did is recorded, and then `done` is called, from the loop
+ * or at once.
+ */
+void network_settle(struct host *host, void (*done)(struct host *host));
 void network_free(struct host *host); /* and what the snapshot said */
 
 /* The values of the secrets are wiped: the VM is up, and will not be started in another way. */

@@ -171,7 +171,14 @@ expect 0 '[45][0-9][0-9]_403_' '.*not made here.*' 'a stranger'"'"'s snapshot'
 run "$VMDECK" rules --json
 expect 0 '\[\]' '' 'no saved rules'
 
-# Every decision is an event.
+# Every decision is an event, also on what is under way when the session ends.
+"$VMDECK" exec --name holder "${site[@]}" -- curl -sS "$http/hold" >held 2>&1 &
+holder=$!
+await noted /hold
+kill "$holder"
+wait "$holder" 2>/dev/null
+logged_hold() { "$VMDECK" events --json --type net | grep -q '"path":"/hold"'; }
+await logged_hold
 "$VMDECK" events --json --type net,secret >logged
 python3 - <<'P' || fail "events: $(tail -n 3 logged)"
 import json

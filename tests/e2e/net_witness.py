@@ -3,8 +3,8 @@
 
 net_witness.py DIRECTORY: writes http.port and https.port there, notes every request in requests
 (one JSON object a line, with its headers), serves the files of www/, and answers /echo with the
-request's headers. Below /git/ are repositories of www/, by git's own http-backend, for whoever has
-the password in $WITNESS_PASSWORD. Its certificate is tls.pem."""
+request's headers, /hold with nothing. Below /git/ are repositories of www/, by git's own
+http-backend, for whoever has the password in $WITNESS_PASSWORD. Its certificate is tls.pem."""
 import base64
 import http.server
 import json
@@ -79,6 +79,9 @@ class Witness(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/git/"):
             return self.git()
+        if self.path == "/hold":  # until the other side has enough
+            self.close_connection = True
+            return self.connection.recv(1)
         if not self.path.startswith("/echo"):
             return super().do_GET()
         body = str(self.headers).encode() + self.path.encode() + b"\n"
