@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LIST_SIZE     32768
 #define PROCESSES_MAX 4096 /* the newest of more are not looked at */
 
 static pid_t last_owner;
@@ -38,15 +39,44 @@ static unsigned long line_inode(const char *line, const struct owner_socket *soc
     return strtoul(remote + length - 8, NULL, 16) == socket->remote_address ? inode : 0;
 }
 
+/* The inode, from whole lines; those without the port, most of them, are only passed over. */
+static unsigned long lines_inode(const char *text, const struct owner_socket *socket)
+{
+    char port[8];
+    unsigned long inode = 0;
+    snprintf(port, sizeof port, ":%04X ", socket->local_port);
+    while (inode == 0 && (text = strstr(text, port)) != NULL) {
+        const char *line = text;
+        while (line[-1] != '\n')
+            line--;
+        inode = line_inode(line, socket);
+        text++;
+    }
+    return inode;
+}
+
+/* The kernel begins anew with every read to look for the place, so they are large. */
 static unsigned long find_inode(const char *path, const struct owner_socket *socket)
 {
-    char line[256];
+    static char text[1 + LIST_SIZE + 1] = "\n";
+    char *at = text + 1;
     unsigned long inode = 0;
-    FILE *file = fopen(path, "re");
-    while (file != NULL && inode == 0 && fgets(line, sizeof line, file) != NULL)
-        inode = line_inode(line, socket);
-    if (file != NULL)
-        fclose(file);
+    size_t kept = 0;
+    ssize_t n = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && inode == 0 && (n = read(fd, at + kept, LIST_SIZE - kept)) > 0) {
+        size_t size = kept + (size_t)n;
+        const char *end = memrchr(at, '\n', size);
+        size_t whole = end != NULL ? (size_t)(end + 1 - at) : size;
+        char first = at[whole];
+        at[whole] = '\0';
+        inode = lines_inode(at, socket);
+        at[whole] = first;
+        kept = size - whole;
+        memmove(at, at + whole, kept);
+    }
+    if (fd >= 0)
+        close(fd);
     return inode;
 }
 
