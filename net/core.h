@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "net/dns_names.h"
+#include "net/hold.h"
 #include "net/policy.h"
 #include "net/question.h"
 #include "net/secrets.h"
@@ -35,9 +36,11 @@ struct core {
     struct upstreams *upstreams; /* NULL when it is being closed */
     unsigned lookups;            /* that libuv's threads have */
     struct questions questions;
+    struct holds refusals; /* that wait until it is known who is refused */
     bool no_websockets;
 
-    void (*opened)(void *context, uint32_t flow, const struct proxy_ends *ends); /* or NULL */
+    /* A connection. False (or NULL): nobody will say whose it is, by proxy_owner_known(). */
+    bool (*opened)(void *context, uint32_t flow, const struct proxy_ends *ends);
     /* A decision, for CLI.md's events; takes `fields` over. */
     void (*event)(void *context, const char *type, cJSON *fields);
     void *context;

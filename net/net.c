@@ -84,17 +84,17 @@ static bool send_up(struct net *net, struct event *event)
     return false;
 }
 
-static void send_flow(void *context, uint32_t flow, const struct proxy_ends *ends)
+static bool send_flow(void *context, uint32_t flow, const struct proxy_ends *ends)
 {
     struct net *net = context;
     struct event *event =
         net->events.flow != NULL && !ends->address.v6 ? calloc(1, sizeof *event) : NULL;
     if (event == NULL)
-        return;
+        return false;
     event->up = UP_FLOW;
     event->flow = (struct net_flow){.id = flow, .guest_port = ends->guest_port, .port = ends->port};
     memcpy(event->flow.address, ends->address.bytes, sizeof event->flow.address);
-    (void)send_up(net, event);
+    return send_up(net, event);
 }
 
 static void send_event(void *context, const char *type, cJSON *fields)

@@ -55,7 +55,10 @@ struct net_flow {
 };
 
 struct net_events {
-    /* It was opened. May be left out (and NULL): events then never have to wait for anything. */
+    /*
+     * It was opened. The owner finds out whose it is, and calls "owner" then: a refusal waits for
+     * that for some milliseconds. NULL: it will not.
+     */
     void (*flow)(void *context, const struct net_flow *flow);
     /*
      * Something to record; `type` is "net" or "secret", `fields` (taken over) has the members of
@@ -104,6 +107,7 @@ const uint8_t *net_secret_value(const struct net *net, const char *name, size_t 
  *                               left_ms}], count}; the oldest first, not more than a screen can use
  *   "answer"    {id, allow}     {}; one request that waits
  *   "stats"     {}              {received, sent, flows, requests}
+ *   "owner"     {id}            {}; whose flow this is was found out, or cannot be: see `flow`
  *   "stop"      {}              {}; the guest is cut off, and the events of what it had open have
  * come
  */

@@ -130,6 +130,15 @@ static cJSON *call_answer(struct net_thread *thread, const cJSON *arguments, str
     return cJSON_CreateObject();
 }
 
+static cJSON *call_owner(struct net_thread *thread, const cJSON *arguments, struct error *err)
+{
+    uint32_t flow = 0;
+    if (id_of(arguments, &flow, err) < 0)
+        return NULL;
+    proxy_owner_known(&thread->core, flow);
+    return cJSON_CreateObject();
+}
+
 static cJSON *call_stop(struct net_thread *thread, const cJSON *arguments, struct error *err)
 {
     (void)arguments;
@@ -161,7 +170,7 @@ cJSON *call_run(struct net_thread *thread, const char *name, const cJSON *argume
     } calls[] = {
         {"rules", call_rules},       {"allow", call_allow},   {"deny", call_deny},
         {"rules_rm", call_rules_rm}, {"answer", call_answer}, {"requests", call_requests},
-        {"stats", call_stats},       {"stop", call_stop},
+        {"stats", call_stats},       {"stop", call_stop},     {"owner", call_owner},
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (strcmp(calls[i].name, name) == 0) {

@@ -149,6 +149,8 @@ int setup_make(struct net_thread *thread, const struct net_options *options, str
         rc = upstreams_new(core, &core->upstreams, err);
     if (rc == 0)
         rc = questions_open(&core->questions, core->loop, err);
+    if (rc == 0)
+        rc = holds_open(&core->refusals, core->loop, PROXY_OWNER_MS, err);
     thread->guest.core = core;
     thread->guest.names = thread->names;
     return rc;
@@ -164,6 +166,8 @@ void setup_close(struct net_thread *thread)
     upstreams_free(upstreams);
     if (core->questions.timer.data != NULL)
         questions_close(&core->questions);
+    if (core->refusals.timer.data != NULL)
+        holds_close(&core->refusals);
     thread->names = NULL;
 }
 

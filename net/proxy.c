@@ -221,8 +221,9 @@ static bool linger_step(struct proxy *proxy)
 }
 
 static bool (*const steps[PROXY_STATES])(struct proxy *) = {
-    [PROXY_SNIFF] = sniff_step,       [PROXY_HEAD] = head_step,     [PROXY_ASK] = ask_step,
-    [PROXY_EXCHANGE] = exchange_step, [PROXY_TUNNEL] = tunnel_step, [PROXY_LINGER] = linger_step,
+    [PROXY_REFUSE] = ask_step,    [PROXY_SNIFF] = sniff_step,       [PROXY_HEAD] = head_step,
+    [PROXY_ASK] = ask_step,       [PROXY_EXCHANGE] = exchange_step, [PROXY_TUNNEL] = tunnel_step,
+    [PROXY_LINGER] = linger_step,
 };
 
 /* TLS with the guest has failed: it may still take the alert that says why. */
@@ -331,8 +332,7 @@ struct proxy *proxy_open(struct core *core, const struct proxy_guest *ops, void 
     proxy->stream.ops = &ops->stream;
     proxy->stream.transport = guest;
     TAILQ_INSERT_TAIL(&core->proxies, proxy, entry);
-    if (core->opened != NULL)
-        core->opened(core->context, proxy->id, ends);
+    proxy->unknown = core->opened != NULL && core->opened(core->context, proxy->id, ends);
     decide(proxy);
     return proxy_run(proxy) ? proxy : NULL;
 }
@@ -362,6 +362,18 @@ void proxy_closed(struct proxy *proxy)
     if (proxy->exchange != NULL && proxy->exchange->verdict.action == POLICY_ALLOW)
         report_exchange(proxy);
     proxy_free(proxy);
+}
+
+void proxy_owner_known(struct core *core, uint32_t flow)
+{
+    struct proxy *proxy;
+    TAILQ_FOREACH_REVERSE(proxy, &core->proxies, proxy_list, entry)
+    if (proxy->id == flow) {
+        proxy->unknown = false;
+        if (proxy->exchange != NULL)
+            hold_over(&core->refusals, &proxy->exchange->hold);
+        return;
+    }
 }
 
 void proxy_rules_changed(struct core *core)

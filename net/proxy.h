@@ -16,7 +16,8 @@
 #include "net/core.h"
 #include "net/stream.h"
 
-#define PROXY_TLS_MAX  256         /* TLS connections of guests; idle ones make room */
+#define PROXY_TLS_MAX  256 /* TLS connections of guests; idle ones make room */
+#define PROXY_OWNER_MS 10
 #define PROXY_HELD_MAX (16u << 20) /* bytes of all heads that are not complete or wait */
 
 struct proxy_guest {
@@ -48,6 +49,9 @@ void proxy_writable(struct proxy *proxy);
 
 /* The connection is over; the proxy is gone. */
 void proxy_closed(struct proxy *proxy);
+
+/* It was found out whose the flow is, as far as it can be; PROXY_OWNER_MS are given for that. */
+void proxy_owner_known(struct core *core, uint32_t flow);
 
 /* The core's rules have changed: requests that wait and tunnels are judged again. */
 void proxy_rules_changed(struct core *core);

@@ -21,6 +21,7 @@ void exchange_free(struct proxy *proxy)
     struct exchange *exchange = proxy->exchange;
     struct core *core = proxy->core;
     question_drop(&core->questions, &exchange->question);
+    hold_drop(&core->refusals, &exchange->hold);
     core->held -= exchange->held;
     upstream_close(exchange->upstream);
     http_reader_free(&exchange->responses);

@@ -11,6 +11,7 @@ enum proxy_state {
     PROXY_SNIFF,
     PROXY_HEAD,     /* between requests, or in the middle of a head */
     PROXY_ASK,      /* the request waits for an answer */
+    PROXY_REFUSE,   /* it is refused, but the guest not told yet */
     PROXY_EXCHANGE, /* a request is passed on, its response comes back */
     PROXY_TUNNEL,
     PROXY_LINGER, /* our direction ends; the guest's is read and thrown away */
@@ -24,6 +25,7 @@ struct exchange {
     char host[HOST_SIZE];
     struct policy_verdict verdict;
     struct question question;
+    struct hold hold; /* in PROXY_REFUSE */
     struct secret_target target;
     struct secret_uses uses;
     uint64_t mask;                    /* secrets that the response is searched for */
@@ -53,6 +55,7 @@ struct proxy {
     uint32_t id;
     enum proxy_state state;
     bool accepted, tls, over;
+    bool unknown;         /* it is being found out whose this is */
     char host[HOST_SIZE]; /* with TLS: whom the guest believes to speak to */
     struct stream stream; /* the guest's side */
     struct http_reader requests;

@@ -169,6 +169,32 @@ static void go_on(struct proxy *proxy)
         exchange_start(proxy);
 }
 
+static void refuse(void *owner)
+{
+    struct proxy *proxy = owner;
+    proxy->state = PROXY_EXCHANGE;
+    exchange_answer(proxy, 403, true, proxy->exchange->verdict.reason);
+    proxy_run(proxy);
+}
+
+/*
+ * Who is refused often gives up, and with it goes the last trace of who it was: the answer waits
+ * for a moment, the decision does not.
+ */
+static void refuse_soon(struct proxy *proxy)
+{
+    struct exchange *exchange = proxy->exchange;
+    if (!proxy->unknown) {
+        exchange_answer(proxy, 403, true, exchange->verdict.reason);
+        return;
+    }
+    proxy->unknown = false;
+    proxy->state = PROXY_REFUSE;
+    exchange->hold.over = refuse;
+    exchange->hold.owner = proxy;
+    hold_add(&proxy->core->refusals, &exchange->hold);
+}
+
 static void decided(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
@@ -176,7 +202,7 @@ static void decided(struct proxy *proxy)
     proxy->core->held -= exchange->held;
     exchange->held = 0;
     if (exchange->verdict.action != POLICY_ALLOW) {
-        exchange_answer(proxy, 403, true, exchange->verdict.reason);
+        refuse_soon(proxy);
         return;
     }
     size_t before = policy_count(policy);

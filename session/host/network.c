@@ -267,6 +267,20 @@ void network_stats(struct peer *peer, uint32_t id, cJSON *reply)
     net_call(host->network->net, "stats", cJSON_CreateObject(), on_stats, asked);
 }
 
+static void owner_told(void *context, const cJSON *result, const struct error *why)
+{
+    (void)context;
+    (void)result;
+    (void)why;
+}
+
+static void on_owner(struct host *host, uint32_t flow)
+{
+    cJSON *arguments = cJSON_CreateObject();
+    cJSON_AddNumberToObject(arguments, "id", flow);
+    net_call(host->network->net, "owner", arguments, owner_told, NULL);
+}
+
 static void on_flow(void *context, const struct net_flow *flow)
 {
     const struct host *host = context;
@@ -425,7 +439,7 @@ int network_open(struct host *host, int nic, struct error *err)
         return network != NULL ? 0 : error_set(err, ENOMEM, "out of memory");
     }
     int rc = options_fill(&host->config, &options, err);
-    network->owners = owners_new(host);
+    network->owners = owners_new(host, on_owner);
     if (rc == 0 && network->owners == NULL)
         rc = error_set(err, ENOMEM, "out of memory");
     if (rc == 0)

@@ -35,6 +35,7 @@ struct held {
 
 struct owners {
     struct host *host;
+    void (*known)(struct host *host, uint32_t flow);
     uv_timer_t timer;
     TAILQ_HEAD(held_list, held) held;
     size_t held_count;
@@ -114,6 +115,7 @@ static void was_found(void *context, uint32_t flow, uint32_t pid, const char *na
     owner->asked = false;
     owner->pid = pid;
     snprintf(owner->name, sizeof owner->name, "%s", name);
+    owners->known(owners->host, flow);
     go_on(owners);
 }
 
@@ -125,6 +127,8 @@ void owners_opened(struct owners *owners, const struct net_flow *flow)
     *owner = (struct owner){.flow = flow->id};
     owner->asked = owners->host->guest != NULL &&
                    guest_find_owner(owners->host->guest, &socket, was_found, owners, flow->id) == 0;
+    if (!owner->asked)
+        owners->known(owners->host, flow->id);
 }
 
 /* In its turn, or at once if nothing has to wait (or there is no memory to do so). */
@@ -167,12 +171,13 @@ void owners_await(struct owners *owners, const cJSON *list, void (*then)(void *c
     hold(owners, &held);
 }
 
-struct owners *owners_new(struct host *host)
+struct owners *owners_new(struct host *host, void (*known)(struct host *host, uint32_t flow))
 {
     struct owners *owners = calloc(1, sizeof *owners);
     if (owners == NULL)
         return NULL;
     owners->host = host;
+    owners->known = known;
     TAILQ_INIT(&owners->held);
     uv_timer_init(&host->loop, &owners->timer);
     owners->timer.data = owners;

@@ -18,7 +18,8 @@
 
 struct owners;
 
-struct owners *owners_new(struct host *host); /* NULL without memory */
+/* `known`: the owner of the flow is known, or will not be. NULL without memory. */
+struct owners *owners_new(struct host *host, void (*known)(struct host *host, uint32_t flow));
 
 /* Nothing waits any longer. NULL is fine. */
 void owners_settle(struct owners *owners);

@@ -366,6 +366,46 @@ static void test_once_internal(void **state)
     close_three(guests);
 }
 
+static bool opened(void *context, uint32_t flow, const struct proxy_ends *ends)
+{
+    (void)context;
+    (void)flow;
+    (void)ends;
+    return true;
+}
+
+/* A refusal waits until it is known who is refused, once a connection, and not for ever. */
+static void test_refused_later(void **state)
+{
+    (void)state;
+    start(&(struct setup){.answer = OK, .allow = "b.example", .checked = true, .ask = true});
+    policy_set_ask(world.core->policy, false);
+    world.core->opened = opened;
+    world.core->refusals.ms = 1000; /* less could be over before the loop waits for it */
+    connect_guest(&peer, NULL);
+    send_get(&peer, "a.example", "/1");
+    peer_turn(&peer);
+    assert_int_equal(buf_len(&peer.got), 0);
+    CLEAN_FREE char *known = str_printf("{\"id\":%u}", world.core->flows);
+    cJSON_Delete(call("owner", known));
+    peer_turn(&peer);
+    assert_non_null(strstr(peer_text(&peer), "no rule allows a.example"));
+    buf_consume(&peer.got, buf_len(&peer.got));
+    send_get(&peer, "a.example", "/2"); /* at once */
+    peer_turn(&peer);
+    assert_non_null(strstr(peer_text(&peer), "no rule allows a.example"));
+    peer_close(&peer);
+    connect_guest(&peer, NULL);
+    send_get(&peer, "a.example", "/3");
+    expect(&peer, "no rule allows a.example"); /* nobody says whose it is */
+    peer_close(&peer);
+    connect_guest(&peer, NULL);
+    send_get(&peer, "a.example", "/4");
+    peer_close(&peer); /* while it waits */
+    cJSON_Delete(call("owner", "{\"id\":99}"));
+    world_close(&world);
+}
+
 static void test_ask_gone(void **state)
 {
     (void)state;
@@ -563,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_ask),
         cmocka_unit_test(test_ask_expires),
         cmocka_unit_test(test_once_internal),
+        cmocka_unit_test(test_refused_later),
         cmocka_unit_test(test_ask_gone),
         cmocka_unit_test(test_websocket),
         cmocka_unit_test(test_tcp_map),
