@@ -99,10 +99,11 @@ static int collect_line(struct http_reader *reader, struct input *in, size_t max
 }
 
 /* Who says anything else than HTTP is not to wait until there is a line of it. */
-static bool is_binary(const struct http_reader *reader)
+static bool is_binary(const struct http_reader *reader, const struct input *in)
 {
-    uint8_t first = buf_len(&reader->lines) > 0 ? *buf_data(&reader->lines) : '\r';
-    return !reader->response && first != '\r' && first != '\n' && (first < ' ' || first >= 0x7f);
+    uint8_t first = in->used < in->size ? in->data[in->used] : '\r';
+    return !reader->response && buf_len(&reader->lines) == 0 && first != '\r' && first != '\n' &&
+           (first < ' ' || first >= 0x7f);
 }
 
 /* Collects lines up to and with an empty one: 1 when they are complete. */
@@ -111,13 +112,13 @@ static int collect_lines(struct http_reader *reader, struct input *in, size_t ma
 {
     for (;;) {
         bool first = reader->line_start == 0 && reader->state == STATE_HEAD;
+        if (first && is_binary(reader, in))
+            return http_fault(fault, 400, "what came is not HTTP");
         int rc = collect_line(reader, in, first ? HTTP_LINE_MAX : max, fault,
                               first ? "the first line is longer than 8 KiB"
                                     : "the headers are larger than allowed");
         if (rc == -EPROTO && first && fault->status == 431)
             fault->status = 414;
-        if (rc == 0 && first && is_binary(reader))
-            return http_fault(fault, 400, "what came is not HTTP");
         if (rc <= 0)
             return rc;
         size_t end = buf_len(&reader->lines);
