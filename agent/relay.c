@@ -20,6 +20,7 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,15 +33,16 @@
 #include "agent/mountpoint.h"
 #include "vm/vfs/relay.h"
 
-#define MOUNTS_MAX   256
-#define CHORES_MAX   (2 * MOUNTS_MAX)
-#define ANSWERS_SIZE (256u * 1024)
-#define NOTES_SIZE   (4u * 1024 * 1024)
-#define READ_SIZE    (64u * 1024)
-#define IN_SIZE      (2 * (FRAME_HEADER_SIZE + RELAY_FUSE_MAX) + READ_SIZE)
-#define OUT_SIZE     (2 * (FRAME_HEADER_SIZE + RELAY_FUSE_MAX))
-#define READY_MAX    32
-#define STACK_SIZE   (128u * 1024)
+#define MOUNTS_MAX     256
+#define CHORES_MAX     (2 * MOUNTS_MAX)
+#define ANSWERS_SIZE   (256u * 1024)
+#define NOTES_SIZE     (4u * 1024 * 1024)
+#define READ_SIZE      (64u * 1024)
+#define IN_SIZE        (2 * (FRAME_HEADER_SIZE + RELAY_FUSE_MAX) + READ_SIZE)
+#define OUT_SIZE       (2 * (FRAME_HEADER_SIZE + RELAY_FUSE_MAX))
+#define READY_MAX      32
+#define COMPLAINTS_MAX 32u
+#define STACK_SIZE     (128u * 1024)
 #ifndef PR_SET_IO_FLUSHER /* musl has only what it knew of */
 #define PR_SET_IO_FLUSHER 57
 #endif
@@ -81,10 +83,15 @@ static struct {
     size_t notes_first, notes_length;
 } relay = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-/* console_log() keeps its lines for PID 1, and allocates. */
+/*
+ * console_log() keeps its lines for PID 1, and allocates. The console is slow, and whoever writes
+ * there holds everybody up: what has been said often is not said again.
+ */
 static void complain(const char *what, int code)
 {
-    dprintf(STDERR_FILENO, "vmdeck-agent: file systems: %s: %s\n", what, strerror(code));
+    static atomic_uint lines;
+    if (atomic_fetch_add(&lines, 1) < COMPLAINTS_MAX)
+        dprintf(STDERR_FILENO, "vmdeck-agent: file systems: %s: %s\n", what, strerror(code));
 }
 
 /* --- with the lock held */

@@ -50,7 +50,7 @@ struct guest {
     pthread_cond_t changed;
     int port;
     bool paused, pause_answered, stopping;
-    uint64_t requests;
+    uint64_t requests, notes;
     struct connection connections[MOUNTS];
     struct note *first, **last;
     pthread_t reader, notifier;
@@ -325,6 +325,7 @@ static void take_frame(struct guest *guest, const struct frame *frame)
         pthread_mutex_unlock(&guest->lock);
     } else if (frame->type == RELAY_NOTIFY && connection != NULL) {
         struct note *note = malloc(sizeof *note + frame->length);
+        __atomic_fetch_add(&guest->notes, 1, __ATOMIC_RELAXED);
         *note = (struct note){.fuse = connection->fuse, .length = frame->length};
         memcpy(note->data, frame->payload, frame->length);
         pthread_mutex_lock(&guest->lock);
@@ -397,6 +398,11 @@ void guest_reconnect(struct guest *guest, int fd)
 uint64_t guest_requests(const struct guest *guest)
 {
     return __atomic_load_n(&guest->requests, __ATOMIC_RELAXED);
+}
+
+uint64_t guest_notes(const struct guest *guest)
+{
+    return __atomic_load_n(&guest->notes, __ATOMIC_RELAXED);
 }
 
 void guest_stop(struct guest *guest)

@@ -23,6 +23,9 @@ void guest_reconnect(struct guest *guest, int fd);
 /* Requests that were passed on so far. */
 uint64_t guest_requests(const struct guest *guest);
 
+/* Notifications that came so far. */
+uint64_t guest_notes(const struct guest *guest);
+
 /* Ends all: mounts that are left are taken down. */
 void guest_stop(struct guest *guest);
 

@@ -2,7 +2,9 @@
  * Events are read 20 ms after the first of them, as a batch on a worker: inotify folds equal ones
  * in the meantime, and the guest's own operations, which cause events too, have recorded what they
  * did by then. What an event means is found out by looking: if the name leads to the file that the
- * guest knows, with the stamp that it was told, the event was its own doing or is old news.
+ * guest knows, with the stamp that it was told, the event was its own doing or is old news. So all
+ * that a batch says of one name is one look and one notification, however often it changed: the
+ * guest's kernel takes them one by one, and each may wait there for a directory's lock.
  * Events of something that the guest is changing just now are looked at again in the next batch.
  *
  * Not seen: writes through a shared mapping on the host (inotify does not report them), which the
@@ -30,6 +32,8 @@
 #define LOOKS_MAX   4u            /* then an event is taken as it is */
 #define SAME_MAX    16            /* mounts that share a directory */
 #define EVENTS_SIZE 65536u
+#define ROUNDS      8u     /* of EVENTS_SIZE in one batch */
+#define NAMES_MAX   65536u /* twice the events of a batch, of which each has 16 bytes at least */
 
 #define WATCHED \
     (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_ATTRIB | IN_ONLYDIR)
@@ -50,6 +54,8 @@ struct notifier {
     struct pool *pool;
     struct buf *later, *next_later;
     struct buf waiting[2];
+    struct buf batch;  /* events, one for each name */
+    uint32_t *offsets; /* hash table of them: offset in the batch plus 1, 0: free */
     unsigned looks;
     bool ending;
 
@@ -294,21 +300,64 @@ void notify_all(struct mount *mount)
     }
 }
 
-static void handle_events(struct notifier *notifier, const uint8_t *data, size_t size, bool last)
+/* An event of the batch for this name; NULL: there is none, and *slot is its place. */
+static struct inotify_event *same_event(struct notifier *notifier,
+                                        const struct inotify_event *event, uint32_t **slot)
+{
+    size_t length = strnlen(event->name, event->len);
+    uint64_t hash = (uint64_t)(unsigned)event->wd;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint8_t)event->name[i]) * 0x100000001b3u;
+    for (size_t at = vfs_mix(hash, 0) % NAMES_MAX;; at = (at + 1) % NAMES_MAX) {
+        *slot = &notifier->offsets[at];
+        if (**slot == 0)
+            return NULL;
+        struct inotify_event *other = (void *)(buf_data(&notifier->batch) + (**slot - 1));
+        if (other->wd == event->wd && other->len == event->len &&
+            memcmp(other->name, event->name, event->len) == 0)
+            return other;
+    }
+}
+
+static void gather(struct notifier *notifier, const struct inotify_event *event)
+{
+    uint32_t *slot;
+    struct inotify_event *other = same_event(notifier, event, &slot);
+    if (other != NULL) {
+        other->mask |= event->mask;
+        return;
+    }
+    size_t at = buf_len(&notifier->batch);
+    if (buf_append(&notifier->batch, event, sizeof *event + event->len) == 0)
+        *slot = (uint32_t)at + 1;
+    else
+        look_at_all(notifier);
+}
+
+static void gather_all(struct notifier *notifier, const uint8_t *data, size_t size)
 {
     for (size_t at = 0; at < size;) {
         const struct inotify_event *event = (const void *)(data + at);
-        size_t length = sizeof *event + event->len;
         if (event->mask & IN_Q_OVERFLOW) {
             look_at_all(notifier);
         } else if (event->mask & IN_IGNORED) {
             pthread_mutex_lock(&notifier->lock);
             unlink_watch(notifier, event->wd, NULL);
             pthread_mutex_unlock(&notifier->lock);
-        } else if (!handle_event(notifier, event, last) &&
-                   buf_len(notifier->next_later) < LATER_MAX) {
-            buf_append(notifier->next_later, event, length);
+        } else {
+            gather(notifier, event);
         }
+        at += sizeof *event + event->len;
+    }
+}
+
+static void handle_events(struct notifier *notifier, const struct buf *events, bool last)
+{
+    for (size_t at = 0; at < buf_len(events);) {
+        const struct inotify_event *event = (const void *)(buf_data(events) + at);
+        size_t length = sizeof *event + event->len;
+        if (!handle_event(notifier, event, last) && buf_len(notifier->next_later) < LATER_MAX)
+            buf_append(notifier->next_later, event, length);
         at += length;
     }
 }
@@ -320,15 +369,17 @@ static void notifier_run(struct job *job)
     CLEAN_FREE uint8_t *events = malloc(EVENTS_SIZE);
     bool last = notifier->looks >= LOOKS_MAX;
     notifier->looks = buf_len(later) > 0 && !last ? notifier->looks + 1 : 0;
-    handle_events(notifier, buf_data(later), buf_len(later), last);
+    handle_events(notifier, later, last);
     buf_consume(later, buf_len(later));
-    ssize_t n = 0;
-    for (int rounds = 0; events != NULL && rounds < 16; rounds++) {
-        n = read(notifier->fd, events, EVENTS_SIZE);
+    for (unsigned rounds = 0; events != NULL && rounds < ROUNDS; rounds++) {
+        ssize_t n = read(notifier->fd, events, EVENTS_SIZE);
         if (n <= 0)
             break;
-        handle_events(notifier, events, (size_t)n, false);
+        gather_all(notifier, events, (size_t)n);
     }
+    handle_events(notifier, &notifier->batch, false);
+    buf_consume(&notifier->batch, buf_len(&notifier->batch));
+    memset(notifier->offsets, 0, NAMES_MAX * sizeof notifier->offsets[0]);
     notifier->later = notifier->next_later;
     notifier->next_later = later;
     pthread_mutex_lock(&notifier->lock);
@@ -392,8 +443,13 @@ void notifier_pause(struct notifier *notifier, bool paused)
 int notifier_open(struct notifier **out, uv_loop_t *loop, struct pool *pool, struct error *err)
 {
     struct notifier *notifier = calloc(1, sizeof *notifier);
-    if (notifier == NULL)
+    uint32_t *offsets = calloc(NAMES_MAX, sizeof offsets[0]);
+    if (notifier == NULL || offsets == NULL) {
+        free(notifier);
+        free(offsets);
         return error_set(err, ENOMEM, "out of memory");
+    }
+    notifier->offsets = offsets;
     notifier->job.run = notifier_run;
     notifier->pool = pool;
     notifier->later = &notifier->waiting[0];
@@ -442,6 +498,8 @@ void notifier_free(struct notifier *notifier)
         close(notifier->fd);
     buf_free(&notifier->waiting[0]);
     buf_free(&notifier->waiting[1]);
+    buf_free(&notifier->batch);
+    free(notifier->offsets);
     pthread_cond_destroy(&notifier->idle);
     pthread_mutex_destroy(&notifier->lock);
     free(notifier);
