@@ -119,7 +119,7 @@ static int events_show(struct registry *registry, const struct events_options *o
             return rc;
         for (size_t i = 0; i < list.count; i++) {
             if (options->json)
-                puts(list.items[i].json);
+                show_json(list.items[i].json);
             else
                 event_line(&list.items[i]);
             query->after = list.items[i].row;

@@ -140,7 +140,7 @@ static void list_json(const struct session_list *list, const struct ask *asks)
     CLEAN_FREE char *text = cJSON_PrintUnformatted(array);
     cJSON_Delete(array);
     if (text != NULL)
-        puts(text);
+        show_json(text);
 }
 
 static void list_table(const struct session_list *list, const struct ask *asks)

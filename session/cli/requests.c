@@ -116,7 +116,7 @@ static int requests_main(const struct verb *verb, char **args, struct error *err
         requests_table(options.all);
     CLEAN_FREE char *text = options.json ? cJSON_PrintUnformatted(options.all) : NULL;
     if (text != NULL)
-        puts(text);
+        show_json(text);
     cJSON_Delete(options.all);
     return rc;
 }

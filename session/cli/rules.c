@@ -38,7 +38,7 @@ static void print_json(const cJSON *json)
 {
     CLEAN_FREE char *text = cJSON_PrintUnformatted(json);
     if (text != NULL)
-        puts(text);
+        show_json(text);
 }
 
 static void print_row(uint64_t id, const char *action, const char *source, const char *pattern)

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
 int64_t show_now(void); /* ms since 1970 */
@@ -28,5 +29,11 @@ void show_size(uint64_t bytes, char out[SHOW_SIZE]);
  * DEL, C1) become '?', a character is not cut in two. `out` has max+1 bytes. Returns out.
  */
 const char *show_plain(const char *text, size_t max, char *out);
+
+/* The same bytes, those that are no UTF-8 (and NULs) as U+FFFD. */
+void show_utf8(const struct buf *in, struct buf *out);
+
+/* A line of JSON on stdout, made valid by show_utf8(). */
+void show_json(const char *json);
 
 #endif

@@ -130,7 +130,7 @@ static void snapshot_made(void *context, const struct session_record *record, co
         CLEAN_FREE char *text = cJSON_PrintUnformatted(object);
         cJSON_Delete(object);
         if (text != NULL)
-            puts(text);
+            show_json(text);
         return;
     }
     puts(id != NULL ? id : "");

@@ -126,7 +126,7 @@ int snapshot_ls(bool json, struct error *err)
     CLEAN_FREE char *text = cJSON_PrintUnformatted(array);
     cJSON_Delete(array);
     if (text != NULL)
-        puts(text);
+        show_json(text);
     return 0;
 }
 
@@ -226,6 +226,6 @@ int snapshot_inspect(const char *word, struct error *err)
     CLEAN_FREE char *text = cJSON_Print(snapfile_manifest(file));
     if (text == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    puts(text);
+    show_json(text);
     return 0;
 }

@@ -92,7 +92,7 @@ static int stats_show(const struct session_record *records, size_t count, bool w
     }
     CLEAN_FREE char *text = rc == 0 && json ? cJSON_PrintUnformatted(array) : NULL;
     if (text != NULL)
-        puts(text);
+        show_json(text);
     cJSON_Delete(array);
     ask_free(asks, count);
     return rc;

@@ -86,6 +86,8 @@ is "$(cat 'src/with space, and "comma"/file')" odd 'an odd name'
 is "$(ls outside)" file 'outside was changed'
 is "$("$VMDECK" events --json --type vfs | grep -c '"denied"' | sed 's/[1-9].*/some/')" some 'denied events'
 
+"$(dirname "$in_session")/odd_mounts.py" || fail '40 mounts with odd names'
+
 # --- conformance, on both at once
 mkdir conform
 run "$VMDECK" exec --mount-hostfs "$conformance:/t:ro" --mount-hostfs conform:/h --mount-memfs /m -- sh -c '
@@ -101,6 +103,14 @@ expect 0 '' '' 'mount'
 run "$VMDECK" mount live --memfs /live/mem
 expect 0 '' '' 'mount --memfs'
 is "$(inside 'cat /live/ro/file; echo 1 >/live/mem/x; cat /live/mem/x' | tr '\n' ' ')" 'only 1 ' 'live mounts'
+run "$VMDECK" mount live ro:$'/live/\xff \n'
+expect 0 '' '' 'mount at a name that is no UTF-8'
+is "$("$VMDECK" list --json | python3 -c '
+import json, sys
+print(ascii([m["guest"] for m in json.load(sys.stdin)[0]["mounts"] if "\ufffd" in m["guest"]]))')" \
+    "['/live/\ufffd \\n']" 'such a name in JSON'
+run "$VMDECK" umount live $'/live/\xff \n'
+expect 0 '' '' 'umount of it'
 run "$VMDECK" mount live ro:/live/ro
 expect 125 '' '.*something is mounted there.*' 'mounted twice'
 run "$VMDECK" mount live ro:/live
