@@ -27,7 +27,7 @@ struct engine {
     struct watch children;
     struct streams streams;
     struct settings settings; /* of the last CONFIGURE that had an environment */
-    pid_t (*greeted)(void);
+    const struct engine_hooks *hooks;
     pid_t late;       /* the child that does late work; -1: done */
     unsigned waiting; /* empty CONFIGUREs that wait for it */
     bool frozen;      /* the root file system is */
@@ -52,6 +52,15 @@ static void late_work_done(struct engine *engine)
         send_configured(engine, 0, "");
 }
 
+/* What engine_hooks.reaped() has to say. */
+static void tell_relay(struct engine *engine, int news)
+{
+    uint8_t code[4];
+    put_u32(code, news < 0 ? (uint32_t)-news : 0);
+    if (news != 0)
+        port_send(&engine->port, WIRE_RELAY, 0, 0, code, sizeof code);
+}
+
 static void children_ready(struct watch *watch, uint32_t events)
 {
     struct engine *engine = WATCH_OWNER(watch, struct engine, children);
@@ -65,6 +74,8 @@ static void children_ready(struct watch *watch, uint32_t events)
         streams_reaped(&engine->streams, pid, status);
         if (pid == engine->late)
             late_work_done(engine);
+        if (engine->hooks->reaped != NULL)
+            tell_relay(engine, engine->hooks->reaped(pid, status));
     }
 }
 
@@ -84,9 +95,9 @@ static int on_hello(struct engine *engine, const struct frame *frame, const char
         freeze_end();
     engine->frozen = false;
     port_greet(&engine->port, epoch, restart);
-    if (!engine->met && engine->greeted != NULL) {
+    if (!engine->met && engine->hooks->greeted != NULL) {
         port_flush(&engine->port);
-        engine->late = engine->greeted();
+        engine->late = engine->hooks->greeted();
     }
     engine->met = true;
     return 0;
@@ -292,14 +303,14 @@ static int serve(struct engine *engine)
     return engine->port.failed ? -EIO : engine->end;
 }
 
-int engine_run(int port, pid_t (*greeted)(void))
+int engine_run(int port, const struct engine_hooks *hooks)
 {
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL) {
         close(port);
         return -ENOMEM;
     }
-    engine->greeted = greeted;
+    engine->hooks = hooks;
     engine->late = -1;
     engine->children = (struct watch){.fd = -1, .ready = children_ready};
     int rc = loop_open(&engine->loop);

@@ -23,11 +23,13 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/configure.h"
 #include "agent/console.h"
 #include "agent/modules.h"
+#include "agent/mountpoint.h"
 #include "agent/network.h"
 #include "agent/relay.h"
 #include "agent/trust.h"
@@ -48,12 +50,15 @@
 #define SUPER_INCOMPAT      0x60
 #define SUPER_BLOCKS_HIGH   0x150
 #define INCOMPAT_64BIT      0x80
+#define RELAYS_MAX          16 /* whoever kills more of them wants no mounts */
 #define EXT4_IOC_RESIZE_FS  _IOW('f', 16, uint64_t)
 #define SUPER_LOG_BLOCK_MAX 6
 
 static int initramfs = -1; /* its root directory */
 static bool network_up_yet;
 static pid_t relay = -1;
+static int relay_alive = -1; /* a pipe that is at its end when the relay and its guard are gone */
+static unsigned relays;      /* that were started */
 
 static const struct {
     const char *what, *where, *type, *options;
@@ -382,17 +387,48 @@ static void empty(int directory, dev_t device)
 /* Nothing of ours but the console comes along. A machine without the port needs no relay. */
 static void relay_start(void)
 {
-    relay = fork();
-    if (relay != 0)
+    enum { ALIVE = STDERR_FILENO + 1 };
+    int alive[2];
+    relays++;
+    if (pipe2(alive, O_CLOEXEC | O_NONBLOCK) < 0)
         return;
-    syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0);
+    relay = fork();
+    if (relay != 0) {
+        close(alive[1]);
+        relay_alive = alive[0];
+        return;
+    }
+    if (dup3(alive[1], ALIVE, O_CLOEXEC) < 0 && errno != EINVAL)
+        _exit(1);
+    syscall(SYS_close_range, ALIVE + 1, ~0u, 0);
     int uevents = uevent_open();
     int port = uevents >= 0 ? open_port(uevents, RELAY_PORT) : -1;
     if (uevents >= 0)
         close(uevents);
     if (port < 0)
         _exit(0);
-    relay_run(port);
+    relay_run(port, ALIVE);
+}
+
+int init_reaped(pid_t pid, int status)
+{
+    char byte;
+    if (pid == relay) {
+        relay = -1;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) { /* there was no port */
+            close(relay_alive);
+            relay_alive = -1;
+        }
+    }
+    if (relay >= 0 || relay_alive < 0 || read(relay_alive, &byte, 1) != 0)
+        return 0;
+    close(relay_alive);
+    relay_alive = -1;
+    mountpoint_detach_all();
+    if (relays >= RELAYS_MAX)
+        return -EIO;
+    relay_start();
+    return relay >= 0 ? 1 : -EAGAIN;
 }
 
 bool init_alone(void)

@@ -17,6 +17,12 @@ int init_system(const char **why);
  */
 pid_t init_finish(void);
 
+/*
+ * A child of PID 1 was reaped. 1: with it the last of the relay has gone, all mounts with it, and
+ * another relay was started. -errno: and none was. 0: nothing of that.
+ */
+int init_reaped(pid_t pid, int status);
+
 /* No process is left but the relay, which has to outlive those that have files open. */
 bool init_alone(void);
 

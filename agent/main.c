@@ -39,7 +39,8 @@ int main(void)
      */
     static const struct sched_param batch;
     syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &batch);
-    int end = engine_run(port, init_finish);
+    static const struct engine_hooks hooks = {init_finish, init_reaped};
+    int end = engine_run(port, &hooks);
     if (end == ENGINE_SHUTDOWN)
         init_shutdown();
     if (end < 0)

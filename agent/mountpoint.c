@@ -23,6 +23,7 @@
 #include "vm/vfs/relay.h"
 
 #define DEVICE       "/dev/fuse"
+#define CONNECTIONS  "/sys/fs/fuse/connections"
 #define HOLDERS_MAX  8 /* named; the others are counted */
 #define MAPS_LINE    (PATH_MAX + 128)
 #define MAPS_COLUMNS 5 /* in front of the path */
@@ -212,6 +213,47 @@ static void name_mounts(const char *path, char *text, size_t size)
     }
     if (mounts != NULL)
         fclose(mounts);
+}
+
+/*
+ * The mount point of the mount of ours that comes after `skip` others, and the number of its
+ * connection (the device's minor number). NULL: there is none.
+ */
+static const char *our_mount(unsigned skip, unsigned *number)
+{
+    static char line[2 * PATH_MAX];
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    const char *found = NULL;
+    while (mounts != NULL && found == NULL && fgets(line, sizeof line, mounts) != NULL)
+        if (strstr(line, " - fuse vmdeck ") != NULL &&
+            sscanf(line, "%*u %*u %*u:%u", number) == 1 && skip-- == 0)
+            found = mountinfo_point(line);
+    if (mounts != NULL)
+        fclose(mounts);
+    return found;
+}
+
+void mountpoint_abort_all(void)
+{
+    unsigned number;
+    mount("fusectl", CONNECTIONS, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    for (unsigned skip = 0; our_mount(skip, &number) != NULL; skip++) {
+        char name[64];
+        snprintf(name, sizeof name, CONNECTIONS "/%u/abort", number);
+        int fd = open(name, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "1", 1) < 0)
+            continue; /* it is gone */
+        close(fd);
+    }
+}
+
+void mountpoint_detach_all(void)
+{
+    const char *point;
+    unsigned number;
+    for (unsigned skip = 0; (point = our_mount(skip, &number)) != NULL;)
+        if (umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+            skip++; /* something else is mounted over it */
 }
 
 void mountpoint_detach(const char *path)

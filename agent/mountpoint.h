@@ -21,6 +21,13 @@ void mountpoint_readahead(const char *path, uint32_t kilobytes);
 /* Unmounts what is in use as well. */
 void mountpoint_detach(const char *path);
 
+/*
+ * All of ours: their connections are ended, so that nobody waits for an answer any more; they are
+ * unmounted, what is in use as well. Neither asks the file systems anything.
+ */
+void mountpoint_abort_all(void);
+void mountpoint_detach_all(void);
+
 /* 0 or -errno; -EBUSY with those who hold it, as a text for the user (may be ""). */
 int mountpoint_unmount(const char *path, char *holders, size_t size);
 

@@ -10,6 +10,12 @@
  * before. Small requests that wait are sent in one write. Notifications and answers have room for
  * far more than a host sends; one that does not fit is dropped with a line on the console.
  *
+ * Who kills this process (root in the guest can) ends all connections by that, unless a thread
+ * waits in the kernel for an answer that only another thread could have written: then the process
+ * stays, half dead, and everybody waits for ever. So a guard, which the kernel tells of the death
+ * of the thread that started it, ends the connections. PID 1 then starts another relay, whose first
+ * frame is a HELLO: what the host had sent to the old one lies in front of it and is skipped.
+ *
  * No thread but `chores` allocates: the agent's allocator (memory.c) is not thread-safe. A mount's
  * descriptor is closed by `chores` when nobody uses it.
  */
@@ -20,6 +26,7 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -75,6 +82,7 @@ static struct chore chores[CHORES_MAX];
 
 static struct {
     int port, epoll, wake;
+    bool greeted;         /* of the port's thread */
     pthread_mutex_t lock; /* of what follows, and of the arrays but input and output */
     pthread_cond_t changed;
     bool paused, pause_answered;
@@ -496,6 +504,19 @@ static void (*const handlers[RELAY_TYPES])(const struct frame *frame) = {
     [RELAY_PAUSE] = on_pause,    [RELAY_RESUME] = on_pause,
 };
 
+/* How many bytes are in front of the host's HELLO. */
+static size_t skip_to_hello(const uint8_t *data, size_t size)
+{
+    uint8_t hello[FRAME_HEADER_SIZE + 4];
+    frame_header(hello, RELAY_HELLO, 0, 0, 4 + RELAY_EPOCH_SIZE);
+    put_u32(hello + FRAME_HEADER_SIZE, RELAY_VERSION);
+    const uint8_t *at = memmem(data, size, hello, sizeof hello);
+    relay.greeted = at != NULL;
+    if (at != NULL)
+        return (size_t)(at - data);
+    return size < sizeof hello ? 0 : size - (sizeof hello - 1);
+}
+
 /* Takes the frames off; returns how many bytes they were. */
 static size_t take_frames(const uint8_t *data, size_t size)
 {
@@ -503,8 +524,10 @@ static size_t take_frames(const uint8_t *data, size_t size)
     static const struct frame_rules rules = {rows, RELAY_TYPES};
     struct frame frame;
     const char *why = "";
-    size_t start = 0;
-    int64_t taken;
+    size_t start = relay.greeted ? 0 : skip_to_hello(data, size);
+    int64_t taken = 0;
+    if (!relay.greeted)
+        return start;
     pthread_mutex_lock(&relay.lock);
     while ((taken = frame_parse(data + start, size - start, &rules, &frame, &why)) > 0) {
         start += (size_t)taken;
@@ -536,6 +559,7 @@ static _Noreturn void port_thread(void)
         ssize_t n = read(relay.port, input + end, READ_SIZE);
         if (n == 0) {
             start = end = 0; /* half a frame will never be completed */
+            relay.greeted = false;
             wait_for_host(port_epoll);
             continue;
         }
@@ -580,11 +604,37 @@ static void become_indispensable(void)
         close(fd);
 }
 
-void relay_run(int port)
+/* All signals are blocked, as in PID 1. */
+static void start_guard(int alive)
+{
+    pid_t relay_pid = getpid();
+    pid_t pid = fork();
+    if (pid != 0) {
+        if (pid < 0)
+            complain("no guard", errno);
+        close(alive);
+        return;
+    }
+    int number;
+    sigset_t death;
+    sigemptyset(&death);
+    sigaddset(&death, SIGUSR1);
+    close(relay.port);
+    prctl(PR_SET_NAME, "vmdeck-vfs-end", 0, 0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    while (getppid() == relay_pid && sigwait(&death, &number) != 0)
+        ;
+    mountpoint_abort_all();
+    _exit(0);
+}
+
+void relay_run(int port, int alive)
 {
     struct epoll_event wake = {.events = EPOLLIN, .data.u32 = WAKE};
     become_indispensable();
+    signal(SIGCHLD, SIG_IGN); /* the guard's, if it should be killed alone */
     relay.port = port;
+    start_guard(alive);
     relay.epoll = epoll_create1(EPOLL_CLOEXEC);
     relay.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fcntl(port, F_SETFL, fcntl(port, F_GETFL) & ~O_NONBLOCK) == 0 &&

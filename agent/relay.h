@@ -5,7 +5,10 @@
 #ifndef VMDECK_AGENT_RELAY_H
 #define VMDECK_AGENT_RELAY_H
 
-/* Serves the port (taken over, blocking) for as long as the VM lives. Starts threads. */
-_Noreturn void relay_run(int port);
+/*
+ * Serves the port (taken over, blocking) for as long as the VM lives. Starts threads, and a process
+ * that ends the connections when this one is killed: `alive` is open until both are gone.
+ */
+_Noreturn void relay_run(int port, int alive);
 
 #endif

@@ -25,6 +25,7 @@ static const struct frame_rule rows[WIRE_TYPES] = {
     [WIRE_QUIET] = {"quiet", 4, 4},
     [WIRE_SOCKET] = {"socket", 8, 8},
     [WIRE_OWNER] = {"owner", 4, 4 + WIRE_NAME_MAX},
+    [WIRE_RELAY] = {"relay", 4, 4},
 };
 
 const struct frame_rules wire_rules = {rows, WIRE_TYPES};
@@ -50,6 +51,7 @@ static const uint8_t senders[WIRE_TYPES] = {
     [WIRE_QUIET] = FROM_AGENT,
     [WIRE_SOCKET] = FROM_HOST,
     [WIRE_OWNER] = FROM_AGENT,
+    [WIRE_RELAY] = FROM_AGENT,
 };
 
 bool wire_from_host(uint8_t type)

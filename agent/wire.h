@@ -74,6 +74,8 @@ enum wire_type {
     WIRE_QUIET,    /* agent: u32 errno of the freeze */
     WIRE_SOCKET,   /* host: u16 local port, u16 remote port, 4 bytes of remote IPv4 address */
     WIRE_OWNER,    /* agent: u32 pid (0: not found), name */
+    WIRE_RELAY,    /* agent: u32 errno; the relay of file systems has ended, and all mounts with it.
+                      0: another one waits for a HELLO (vm/vfs/relay.h) */
     WIRE_TYPES
 };
 

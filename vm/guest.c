@@ -314,6 +314,13 @@ static void on_owner(struct guest *guest, struct guest_command *command, const s
     lookup->found(lookup->context, lookup->tag, get_u32(frame->payload) & INT32_MAX, name);
 }
 
+static void on_relay(struct guest *guest, struct guest_command *command, const struct frame *frame)
+{
+    (void)command;
+    if (guest->events.relay != NULL)
+        guest->events.relay(guest->context, get_u32(frame->payload) & 0xfff);
+}
+
 static void on_log(struct guest *guest, struct guest_command *command, const struct frame *frame)
 {
     (void)guest;
@@ -332,6 +339,7 @@ static const struct {
     [WIRE_DATA] = {on_data, true},       [WIRE_CREDIT] = {on_credit, true},
     [WIRE_EXIT] = {on_exited, true},     [WIRE_LOG] = {on_log, false},
     [WIRE_QUIET] = {on_quiet, false},    [WIRE_OWNER] = {on_owner, false},
+    [WIRE_RELAY] = {on_relay, false},
 };
 
 static void guest_frame(void *context, const struct frame *frame)

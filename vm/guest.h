@@ -20,6 +20,9 @@ struct guest_command;
 struct guest_events {
     void (*ready)(void *context); /* hello and configure are done: commands may start */
     void (*ended)(void *context, const struct error *why); /* then only guest_close() is left */
+    /* The guest's relay of file systems has ended, and all mounts with it. 0: another one waits for
+     * a HELLO; else an errno. May be NULL. */
+    void (*relay)(void *context, uint32_t code);
 };
 
 struct guest_settings {

@@ -251,7 +251,7 @@ static int build_files(struct template_build *build, struct error *err)
 static int build_start(struct template_build *build, struct error *err)
 {
     static const struct qemu_events events = {.ended = on_qemu_ended};
-    static const struct guest_events guest_events = {on_ready, on_guest_ended};
+    static const struct guest_events guest_events = {.ready = on_ready, .ended = on_guest_ended};
     const struct guest_settings settings = {.bare = true, .trust = build->spec->trust};
     int rc = build_files(build, err);
     if (rc < 0)

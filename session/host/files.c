@@ -92,6 +92,8 @@ static void on_mounted(void *context, const char *guest, const struct error *why
         error_set(&reason, why->code, "cannot mount at %s in the guest: %s", guest, why->message);
     if (waiting != NULL)
         settle(files, waiting, why != NULL ? &reason : NULL);
+    else if (why != NULL)
+        log_warn(LOG_VFS, "%s", reason.message);
 }
 
 static void on_unmounted(void *context, const char *guest, const struct error *why)
@@ -178,6 +180,12 @@ static const struct vfs_events events = {
 
 /* --- the server */
 
+static void make_epoch(uint8_t epoch[RELAY_EPOCH_SIZE])
+{
+    if (getrandom(epoch, RELAY_EPOCH_SIZE, 0) != RELAY_EPOCH_SIZE)
+        memset(epoch, 0x5a, RELAY_EPOCH_SIZE);
+}
+
 static int files_open(struct host *host, struct error *err)
 {
     if (host->files != NULL)
@@ -194,8 +202,7 @@ static int files_open(struct host *host, struct error *err)
         .events = &events,
         .context = files,
     };
-    if (getrandom(config.epoch, sizeof config.epoch, 0) != (ssize_t)sizeof config.epoch)
-        memset(config.epoch, 0x5a, sizeof config.epoch);
+    make_epoch(config.epoch);
     int rc = vfs_open(&files->vfs, &config, err);
     if (rc < 0)
         free(files);
@@ -406,6 +413,34 @@ void files_report(const struct host *host, cJSON *array)
 {
     if (host->files != NULL)
         vfs_list(host->files->vfs, visit_report, array);
+}
+
+/* --- the guest's relay */
+
+static bool visit_lost(void *context, const struct vfs_mount_spec *spec, bool mounted)
+{
+    if (mounted)
+        record_mount(context, spec->guest, "unmounted", spec->guest);
+    return true;
+}
+
+void files_relay_ended(struct host *host, uint32_t code)
+{
+    struct files *files = host->files;
+    if (files == NULL || files->failed || host->state >= HOST_STOPPING)
+        return;
+    vfs_list(files->vfs, visit_lost, host);
+    if (code != 0) {
+        struct error why = {0};
+        error_set(&why, (int)code, "the guest ends the relay that serves them again and again");
+        on_failed(files, &why);
+        return;
+    }
+    log_warn(LOG_VFS, "somebody in the guest has killed the relay of its mounts: they are mounted "
+                      "anew; files that were open there cannot be used any more");
+    uint8_t epoch[RELAY_EPOCH_SIZE];
+    make_epoch(epoch);
+    vfs_restart(files->vfs, epoch);
 }
 
 /* --- snapshots */

@@ -27,6 +27,9 @@ void files_remove_peer(const struct peer *peer);
 /* Adds {guest, host (null: in memory), read_only} for each mount. */
 void files_report(const struct host *host, cJSON *array);
 
+/* The guest's relay was killed. 0: another one runs, and all is mounted anew; else an errno. */
+void files_relay_ended(struct host *host, uint32_t code);
+
 /* Whether something is being mounted or unmounted: no time for a snapshot. */
 bool files_busy(const struct host *host);
 

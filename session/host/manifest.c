@@ -3,13 +3,17 @@
  * what it says is checked against the same limits as a command line.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "base/str.h"
 #include "session/host/network.h"
 #include "session/host/snapshot.h"
 #include "session/protocol/json.h"
+#include "session/protocol/mounts.h"
 #include "session/store/snapshots.h"
 
 static const cJSON *part(const cJSON *manifest, const char *name)
@@ -72,6 +76,68 @@ static int apply_shadows(const cJSON *session, struct session_config *config)
     return rc;
 }
 
+static bool is_given(const struct mount_list *given, const char *guest)
+{
+    for (size_t i = 0; i < given->count; i++)
+        if (strcmp(given->items[i].guest, guest) == 0)
+            return true;
+    return false;
+}
+
+/* HOST:GUEST[:ro] of a host directory that is there. 0: it is not, or cannot be written so. */
+static int add_hostfs(struct session_config *config, const cJSON *mount, const char *host_directory,
+                      const char *guest)
+{
+    CLEAN_MOUNT_SPEC struct mount_spec spec = {0};
+    CLEAN_FREE char *text =
+        str_printf("%s:%s%s", host_directory, guest, json_bool(mount, "read_only") ? ":ro" : "");
+    struct error why = {0};
+    CLEAN_FD int fd = open(host_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (text == NULL)
+        return -ENOMEM;
+    if (fd < 0)
+        error_system(&why, errno, "%s", host_directory);
+    else if (mount_spec_parse(text, &spec, &why) == 0 && strcmp(spec.guest, guest) == 0)
+        return strv_add(&config->mounts_hostfs, text);
+    log_warn(LOG_VFS, "not mounted at %s: %s", guest, why.message);
+    return 0;
+}
+
+/*
+ * A guest that boots from a snapshot's disk gets the mounts that it had, but for those that were
+ * given now. Directories of this host only if the snapshot is this user's: it may come from
+ * anybody. Memory is empty.
+ */
+static int apply_mounts(const cJSON *session, struct host *host, struct error *err)
+{
+    CLEAN_MOUNT_LIST struct mount_list given = {0};
+    int rc = mount_list(&host->config, &given, err);
+    bool ours = snapshot_ours(host);
+    const cJSON *mount;
+    cJSON_ArrayForEach(mount, cJSON_GetObjectItemCaseSensitive(session, "mounts"))
+    {
+        const char *guest = json_string(mount, "guest"), *from = json_string(mount, "host");
+        CLEAN_FREE char *clean = NULL;
+        if (rc < 0)
+            return rc;
+        if (guest == NULL || mount_guest_path(guest, &clean, NULL) < 0)
+            return error_set(err, EBADMSG, "%s: its manifest has no proper mounts",
+                             host->config.resume);
+        if (is_given(&given, clean))
+            continue;
+        if (from != NULL && !ours)
+            log_warn(LOG_VFS, "%s was made elsewhere: %s is not mounted at %s", host->config.resume,
+                     from, clean);
+        else if (from != NULL)
+            rc = add_hostfs(&host->config, mount, from, clean);
+        else
+            rc = strv_add(&host->config.mounts_memfs, clean);
+        if (rc < 0)
+            error_set(err, ENOMEM, "out of memory");
+    }
+    return rc;
+}
+
 int snapshot_apply(const struct snapfile *file, struct host *host, struct error *err)
 {
     const cJSON *manifest = snapfile_manifest(file);
@@ -98,8 +164,10 @@ int snapshot_apply(const struct snapfile *file, struct host *host, struct error 
                          config->resume);
     if (network_resume(host, part(manifest, "session"), snapshot_ours(host), err) < 0)
         return error_wrap(err, "%s", config->resume);
-    if (memory && apply_shadows(part(manifest, "session"), config) < 0)
+    if (apply_shadows(part(manifest, "session"), config) < 0)
         return error_set(err, EBADMSG, "%s: its manifest has no proper shadows", config->resume);
+    if (!memory && apply_mounts(part(manifest, "session"), host, err) < 0)
+        return error_wrap(err, "its mounts");
     /* where it was, in case it was no image of the store: a directory */
     const char *directory = json_string(image, "directory");
     struct error first = {0};

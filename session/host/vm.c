@@ -66,6 +66,12 @@ static void on_guest_ended(void *context, const struct error *why)
         host_stop(vm->host, why);
 }
 
+static void on_guest_relay(void *context, uint32_t code)
+{
+    const struct vm *vm = context;
+    files_relay_ended(vm->host, code);
+}
+
 static void on_qemu_ended(void *context, const struct error *why)
 {
     struct vm *vm = context;
@@ -241,7 +247,8 @@ static int vm_run(struct vm *vm, struct machine *machine, const char *below, int
                   struct error *err)
 {
     static const struct qemu_events events = {on_qemu_ended, on_qemu_event, on_qemu_restored};
-    static const struct guest_events guest_events = {on_guest_ready, on_guest_ended};
+    static const struct guest_events guest_events = {on_guest_ready, on_guest_ended,
+                                                     on_guest_relay};
     struct host *host = vm->host;
     CLEAN_TOLD struct told told = {0};
     CLEAN_FREE char *disk = vm_file(vm, "disk");

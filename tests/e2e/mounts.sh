@@ -190,5 +190,17 @@ run "$VMDECK" exec --resume ./foreign.qcow2 --mount-hostfs empty:/work:ro -- sh 
 expect 0 'read-only' '.*' 'a foreign snapshot with another directory'
 is "$(ls -A empty)" '' 'the other directory'
 
+# --- from the disk alone: the mounts that it had, if it is our own
+run "$VMDECK" exec --resume kept --cold --mount-memfs /scratch --shadow renamed -- sh -c 'cat /work/file; ls /work/renamed; echo x >/scratch/x'
+expect 0 'other' '.*renamed.*' 'a cold resume'
+run "$VMDECK" exec --resume ./foreign.qcow2 --cold -- test ! -e /work/file
+expect 0 '' '' 'a cold resume of a foreign snapshot'
+run "$VMDECK" exec --resume kept --cold --mount-hostfs empty:/work:ro -- ls -A /work
+expect 0 '' '' 'a cold resume with another directory'
+mv src src-away
+run "$VMDECK" exec --resume kept --cold -- test ! -e /work/file
+expect 0 '' '' 'a cold resume without the directory'
+mv src-away src
+
 nothing_left mounts
 finish

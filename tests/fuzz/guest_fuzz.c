@@ -93,7 +93,7 @@ static void greet(int fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct guest_events events = {on_ready, on_ended};
+    static const struct guest_events events = {.ready = on_ready, .ended = on_ended};
     static const struct guest_command_events command_events = {on_spawned, on_failed, on_output,
                                                                on_accepted, on_exited};
     uv_loop_t loop;

@@ -32,7 +32,7 @@ static _Noreturn void run_engine(int fd, pid_t (*greeted)(void))
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* what the test itself was started with */
-    int end = engine_run(fd, greeted);
+    int end = engine_run(fd, &(struct engine_hooks){.greeted = greeted});
     exit(end == ENGINE_SHUTDOWN   ? PEER_SHUTDOWN
          : end == ENGINE_PROTOCOL ? PEER_PROTOCOL
                                   : PEER_OTHER);

@@ -145,7 +145,7 @@ static void expect(struct fixture *f, const int *types, size_t count)
 
 static int setup(void **state)
 {
-    static const struct guest_events events = {on_ready, on_ended};
+    static const struct guest_events events = {.ready = on_ready, .ended = on_ended};
     static const struct guest_settings settings = {.hostname = "h", .eager = true};
     struct fixture *f = calloc(1, sizeof *f);
     struct error err = {0};

@@ -308,7 +308,7 @@ static void agent_greet(uv_loop_t *loop, int fd, const struct guest_seen *seen)
 
 static void hostile_case(const struct hostile *row, bool flood)
 {
-    static const struct guest_events events = {seen_ready, seen_ended};
+    static const struct guest_events events = {.ready = seen_ready, .ended = seen_ended};
     static const struct guest_command_events command_events = {
         seen_spawned, seen_failed, seen_output, seen_accepted, seen_exited};
     uv_loop_t loop;

@@ -112,6 +112,20 @@ void mount_end(struct mount *mount)
     mount->events->ended(mount->context, mount);
 }
 
+void mount_reset(struct mount *mount)
+{
+    uint32_t at = 0;
+    for (const struct handle *handle; (handle = slots_next(&mount->handles, &at)) != NULL;)
+        handle_release(mount, handle->id);
+    at = 0;
+    for (struct node *node; (node = nodes_after(&mount->nodes, &at)) != NULL;) {
+        if (node->id != FUSE_ROOT_ID)
+            nodes_forget(&mount->nodes, node->id, node->lookups);
+        node_put(&mount->nodes, node);
+    }
+    atomic_store(&mount->greeted, 0);
+}
+
 struct handle *handle_new(struct node *node, uint32_t flags, bool directory)
 {
     struct handle *handle = calloc(1, sizeof *handle);

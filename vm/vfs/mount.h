@@ -40,6 +40,7 @@ struct mount {
     char *host;         /* NULL: memory */
     bool read_only;
     bool mounted;     /* the agent has said so */
+    bool leaving;     /* it was asked to unmount it; under vfs.c's lock */
     atomic_bool dead; /* ended: nothing is sent for it any more */
     struct nodes nodes;
     struct provider *fs[FS_COUNT]; /* FS_PRIVATE: NULL without rules that need it */
@@ -81,6 +82,10 @@ void fuse_request(struct job *job);
 /* Loop's thread: INTERRUPT must not wait behind what it interrupts. True: it was one. */
 bool fuse_interrupt(struct mount *mount, const struct inbound *frame);
 void fuse_queued(struct mount *mount, struct inbound *frame);
+
+/* All that the guest's kernel knew is forgotten, as another connection is to come. Nothing is being
+ * worked on. */
+void mount_reset(struct mount *mount);
 
 /* The connection ends: the agent is told, and no more requests are answered. */
 void mount_end(struct mount *mount);

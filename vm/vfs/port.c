@@ -41,6 +41,7 @@ struct port {
     struct outbound *first, **last;
     size_t out_bytes, in_bytes, in_count;
     int failure;                /* errno of a write */
+    bool muted;                 /* what is sent is dropped */
     bool broken, full, blocked; /* full: reading has stopped; blocked: the socket takes no more */
 };
 
@@ -270,9 +271,9 @@ bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint
     frame->next = NULL;
     frame_header(frame->bytes + frame->start, type, 0, stream, length);
     pthread_mutex_lock(&port->lock);
-    while (wait && port->out_bytes >= PORT_BYTES_MAX && !port->broken)
+    while (wait && port->out_bytes >= PORT_BYTES_MAX && !port->broken && !port->muted)
         pthread_cond_wait(&port->room, &port->lock);
-    bool sent = !port->broken && port->out_bytes < 2 * PORT_BYTES_MAX;
+    bool sent = !port->broken && !port->muted && port->out_bytes < 2 * PORT_BYTES_MAX;
     bool call = false;
     if (sent) {
         port->out_bytes += frame->end - frame->start;
@@ -392,6 +393,27 @@ int vfs_port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoc
     send_hello(port, epoch);
     update_watch(port);
     return 0;
+}
+
+void port_restart(struct port *port, const uint8_t epoch[RELAY_EPOCH_SIZE])
+{
+    if (port->ended)
+        return;
+    pthread_mutex_lock(&port->lock);
+    port->muted = true;
+    drop_all(port);
+    pthread_cond_broadcast(&port->room);
+    pthread_mutex_unlock(&port->lock);
+    port_drain(port);
+    free(port->partial);
+    port->partial = NULL;
+    port->stage_start = port->stage_end = 0;
+    port->greeted = false;
+    pthread_mutex_lock(&port->lock);
+    port->muted = false;
+    pthread_mutex_unlock(&port->lock);
+    send_hello(port, epoch);
+    update_watch(port);
 }
 
 void port_break(struct port *port)

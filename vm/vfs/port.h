@@ -69,6 +69,12 @@ struct outbound *outbound_new(size_t payload_size);
 bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
                    uint32_t length, bool wait);
 
+/*
+ * Loop's thread: the agent's end is another one. What it sent and was sent is dropped once nobody
+ * works on it any more; then a HELLO with this epoch begins anew.
+ */
+void port_restart(struct port *port, const uint8_t epoch[RELAY_EPOCH_SIZE]);
+
 /* Any thread: nobody waits for room any more, nothing is sent. */
 void port_break(struct port *port);
 

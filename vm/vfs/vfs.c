@@ -97,7 +97,7 @@ static struct mount *find_guest(struct vfs *vfs, const char *guest)
     return mount;
 }
 
-static void forget_mount(struct vfs *vfs, struct mount *mount)
+void vfs_forget(struct vfs *vfs, struct mount *mount)
 {
     pthread_mutex_lock(&vfs->lock);
     struct mount **link = &vfs->mounts;
@@ -184,7 +184,7 @@ static void on_mounted(struct vfs *vfs, struct mount *mount, const struct messag
         return;
     mount->mounted = !failed;
     if (failed)
-        forget_mount(vfs, mount);
+        vfs_forget(vfs, mount);
     if (vfs->events->mounted != NULL)
         vfs->events->mounted(vfs->context, mount->guest[0] != '\0' ? mount->guest : "/",
                              failed ? &message->error : NULL);
@@ -194,8 +194,9 @@ static void on_mounted(struct vfs *vfs, struct mount *mount, const struct messag
 static void on_unmounted(struct vfs *vfs, struct mount *mount, const struct message *message)
 {
     int code = message->error.code;
+    mount->leaving = false;
     if (code == 0 || atomic_load(&mount->dead))
-        forget_mount(vfs, mount);
+        vfs_forget(vfs, mount);
     if (vfs->events->unmounted != NULL)
         vfs->events->unmounted(vfs->context, mount->guest[0] != '\0' ? mount->guest : "/",
                                code != 0 ? &message->error : NULL);
@@ -246,6 +247,7 @@ static void on_stop(uv_async_t *stop)
     pool_close(vfs->pool);
     notifier_close(vfs->notifier);
     vfs_port_close(vfs->port);
+    uv_close((uv_handle_t *)&vfs->restart, NULL);
     uv_close((uv_handle_t *)stop, NULL);
 }
 
@@ -259,7 +261,7 @@ static void *vfs_thread(void *argument)
 static void free_all(struct vfs *vfs)
 {
     while (vfs->mounts != NULL)
-        forget_mount(vfs, vfs->mounts);
+        vfs_forget(vfs, vfs->mounts);
     notifier_free(vfs->notifier);
     fdcache_close(vfs->cache);
     shadows_close(vfs->shadows);
@@ -274,7 +276,8 @@ static int open_loop(struct vfs *vfs, const struct vfs_config *config, int *fd, 
     int rc = uv_async_init(&vfs->loop, &vfs->stop, on_stop);
     if (rc < 0)
         return error_set(err, -rc, "cannot serve file systems: %s", uv_strerror(rc));
-    vfs->stop.data = vfs;
+    vfs->stop.data = vfs->restart.data = vfs;
+    uv_async_init(&vfs->loop, &vfs->restart, vfs_on_restart);
     rc = pool_open(&vfs->pool, WORKERS, err);
     if (rc == 0) {
         rc = notifier_open(&vfs->notifier, &vfs->loop, vfs->pool, err);
@@ -291,6 +294,7 @@ static int open_loop(struct vfs *vfs, const struct vfs_config *config, int *fd, 
         }
         pool_close(vfs->pool);
     }
+    uv_close((uv_handle_t *)&vfs->restart, NULL);
     uv_close((uv_handle_t *)&vfs->stop, NULL);
     uv_run(&vfs->loop, UV_RUN_DEFAULT);
     return error_wrap(err, "cannot serve file systems");
@@ -405,6 +409,16 @@ int vfs_add(struct vfs *vfs, const struct vfs_mount_spec *spec, uint32_t id, boo
     return 0;
 }
 
+void vfs_send_mount(struct vfs *vfs, const struct mount *mount)
+{
+    uint8_t payload[8 + RELAY_PATH_MAX];
+    const char *path = mount->guest[0] != '\0' ? mount->guest : "/";
+    put_u32(payload, mount->read_only ? RELAY_READ_ONLY : 0);
+    put_u32(payload + 4, READAHEAD_KB);
+    memcpy(payload + 8, path, strlen(path));
+    vfs_send(vfs, RELAY_MOUNT, mount->id, payload, 8 + strlen(path));
+}
+
 int vfs_mount(struct vfs *vfs, const struct vfs_mount_spec *spec, struct error *err)
 {
     CLEAN_FREE char *guest = vfs_guest_path(spec->guest);
@@ -427,12 +441,7 @@ int vfs_mount(struct vfs *vfs, const struct vfs_mount_spec *spec, struct error *
     if (rc < 0)
         return error_wrap(err, "cannot mount at %s", spec->guest);
     vfs->next_id++;
-    uint8_t payload[8 + RELAY_PATH_MAX];
-    const char *path = guest[0] != '\0' ? guest : "/";
-    put_u32(payload, spec->read_only ? RELAY_READ_ONLY : 0);
-    put_u32(payload + 4, READAHEAD_KB);
-    memcpy(payload + 8, path, strlen(path));
-    vfs_send(vfs, RELAY_MOUNT, mount->id, payload, 8 + strlen(path));
+    vfs_send_mount(vfs, mount);
     return 0;
 }
 
@@ -442,6 +451,9 @@ int vfs_umount(struct vfs *vfs, const char *guest, struct error *err)
     struct mount *mount = clean != NULL ? find_guest(vfs, clean) : NULL;
     if (mount == NULL)
         return error_set(err, ENOENT, "cannot unmount %s: nothing of ours is mounted there", guest);
+    pthread_mutex_lock(&vfs->lock);
+    mount->leaving = true;
+    pthread_mutex_unlock(&vfs->lock);
     vfs_send(vfs, RELAY_UNMOUNT, mount->id, NULL, 0);
     mount_put(mount);
     return 0;

@@ -88,6 +88,12 @@ int vfs_load(struct vfs *vfs, FILE *in,
                                   bool *read_only),
              void *context, struct error *err);
 
+/*
+ * The guest has another relay now, which waits for a HELLO, and has lost its mounts and what was
+ * open there: they are mounted anew, `mounted` comes for each. Memory keeps its files.
+ */
+void vfs_restart(struct vfs *vfs, const uint8_t epoch[RELAY_EPOCH_SIZE]);
+
 void vfs_close(struct vfs *vfs); /* waits for the threads */
 
 #endif

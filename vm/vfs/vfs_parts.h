@@ -9,7 +9,7 @@
 
 struct vfs {
     uv_loop_t loop; /* of the thread */
-    uv_async_t stop;
+    uv_async_t stop, restart;
     pthread_t thread;
     struct port *port;
     struct pool *pool;
@@ -21,6 +21,8 @@ struct vfs {
     const struct vfs_events *events;
     void *context;
     bool paused, asked_to_pause, loaded; /* caller's thread */
+    bool pause_again;                    /* by restart */
+    uint8_t epoch[RELAY_EPOCH_SIZE];     /* for restart */
     atomic_uint denials;                 /* that wait in the queue */
 
     pthread_mutex_t lock; /* of what follows */
@@ -37,6 +39,15 @@ char *vfs_guest_path(const char *path);
 
 /* Has all nodes looked at, and directories watched again: after a load. */
 void vfs_look(struct vfs *vfs);
+
+/* Asks the agent to mount it. */
+void vfs_send_mount(struct vfs *vfs, const struct mount *mount);
+
+/* A mount that was forgotten is not found any more. */
+void vfs_forget(struct vfs *vfs, struct mount *mount);
+
+/* restart's callback, on the thread. */
+void vfs_on_restart(uv_async_t *restart);
 
 void vfs_send(struct vfs *vfs, uint8_t type, uint32_t id, const void *payload, size_t length);
 
