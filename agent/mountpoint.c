@@ -69,19 +69,25 @@ int mountpoint_mount(const char *path, int fuse, bool read_only)
     return rc;
 }
 
-void mountpoint_readahead(const char *path, uint32_t kilobytes)
+static void set_bdi(const struct statx *st, const char *what, uint32_t value)
 {
-    struct statx st;
     char name[64];
-    if (syscall(SYS_statx, AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st))
-        return;
-    snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
-             st.stx_dev_minor);
+    snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/%s", st->stx_dev_major, st->stx_dev_minor,
+             what);
     int fd = open(name, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    dprintf(fd, "%u\n", kilobytes);
+    dprintf(fd, "%u\n", value);
     close(fd);
+}
+
+void mountpoint_tune(const char *path, uint32_t readahead)
+{
+    struct statx st;
+    if (syscall(SYS_statx, AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st))
+        return;
+    set_bdi(&st, "read_ahead_kb", readahead);
+    set_bdi(&st, "max_ratio", 100); /* a FUSE file system may else dirty one hundredth of memory */
 }
 
 /* Whether `name` is the directory or below it. */

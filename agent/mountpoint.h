@@ -15,8 +15,9 @@ int mountpoint_device(void);
 /* Makes what is missing of the directory and mounts the device's file system. 0 or -errno. */
 int mountpoint_mount(const char *path, int fuse, bool read_only);
 
-/* How much the kernel reads ahead there. Asks the file system nothing. */
-void mountpoint_readahead(const char *path, uint32_t kilobytes);
+/* How many KiB the kernel reads ahead there; and written pages may wait as on a disk. Asks the file
+ * system nothing. */
+void mountpoint_tune(const char *path, uint32_t readahead);
 
 /* Unmounts what is in use as well. */
 void mountpoint_detach(const char *path);

@@ -196,7 +196,7 @@ static int mount_in(size_t slot, const struct chore *chore)
     if (epoll_ctl(relay.epoll, EPOLL_CTL_ADD, fuse, &event) < 0)
         complain("cannot watch /dev/fuse", errno);
     pthread_mutex_unlock(&relay.lock);
-    mountpoint_readahead(chore->path, chore->readahead);
+    mountpoint_tune(chore->path, chore->readahead);
     return 0;
 }
 

@@ -264,6 +264,39 @@ static void test_own_changes(void **state)
     session_stop(&session);
 }
 
+/* find: attributes come with the names, a page of them at a time, and are asked for later. */
+static void test_listing(void **state)
+{
+    (void)state;
+    need_fuse();
+    enum { FILES = 1000 };
+    struct session session;
+    char name[32];
+    unsigned seen = 0;
+    session_start(&session, NULL);
+    assert_int_equal(mkdir(session_host(&session, "h"), 0755), 0);
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "h/%d", i);
+        put(session_host(&session, name), "");
+    }
+    assert_int_equal(session_mount(&session, "h", "m", false), 0);
+    uint64_t before = guest_requests(session.guest);
+    DIR *dir = opendir(session_guest(&session, "m"));
+    assert_non_null(dir);
+    struct stat st;
+    while (readdir(dir) != NULL)
+        seen++;
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        assert_int_equal(fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW), 0);
+    }
+    closedir(dir);
+    unsigned requests = (unsigned)(guest_requests(session.guest) - before);
+    print_message("%d entries with attributes: %u requests\n", FILES, requests);
+    assert_true(seen == FILES + 2 && requests < FILES / 10);
+    session_stop(&session);
+}
+
 static void test_busy(void **state)
 {
     (void)state;
@@ -590,9 +623,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_hostfs),    cmocka_unit_test(test_memfs),
         cmocka_unit_test(test_read_only), cmocka_unit_test(test_coherence),
         cmocka_unit_test(test_flood),     cmocka_unit_test(test_own_changes),
-        cmocka_unit_test(test_busy),      cmocka_unit_test(test_many),
-        cmocka_unit_test(test_host_gone), cmocka_unit_test(test_shadow),
-        cmocka_unit_test(test_snapshot),  cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_busy),      cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_many),      cmocka_unit_test(test_host_gone),
+        cmocka_unit_test(test_shadow),    cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

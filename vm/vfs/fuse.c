@@ -1,13 +1,17 @@
 /*
  * A table of operations, one row each: what runs, how long its argument is at least, what it
  * needs. Rows that are missing are answered ENOSYS, which the kernel remembers: locks, ioctl and
- * poll then stay in the guest.
+ * poll then stay in the guest. QUICK ones neither change the host's file system nor wait for more
+ * than a look at it.
  *
  * INIT decides how the guest's kernel caches. Memory has no other users, so it caches writes too.
  * A host directory has: with FUSE_WRITEBACK_CACHE the kernel would hold its own idea of a file's
  * size against the host's for as long as it has the inode, so writes go through; reads, names and
  * attributes are cached until a notification takes them back (notify.c), which is why the kernel
  * is told not to guess from times (FUSE_EXPLICIT_INVAL_DATA): that would drop what it just wrote.
+ *
+ * FUSE_READDIRPLUS_AUTO is left out: it lists only the beginning of a directory with attributes,
+ * and who looks at all entries, like find and ls -l, has the rest looked up one by one.
  */
 #include "vm/vfs/fuse.h"
 
@@ -17,8 +21,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vm/vfs/hostfs.h"
 
-enum { NEEDS_NODE = 1, NEEDS_WRITE = 2, SILENT = 4 };
+enum { NEEDS_NODE = 1, NEEDS_WRITE = 2, SILENT = 4, QUICK = 8 };
 
 #define MAX_BACKGROUND 64u
 #define MAX_READAHEAD  RELAY_DATA_MAX
@@ -39,12 +44,12 @@ struct operation {
 };
 
 static const struct operation operations[] = {
-    [FUSE_LOOKUP] = {"lookup", ops_lookup, 2, NEEDS_NODE},
-    [FUSE_FORGET] = {"forget", ops_forget, sizeof(struct fuse_forget_in), SILENT},
-    [FUSE_GETATTR] = {"getattr", ops_getattr, sizeof(struct fuse_getattr_in), NEEDS_NODE},
+    [FUSE_LOOKUP] = {"lookup", ops_lookup, 2, NEEDS_NODE | QUICK},
+    [FUSE_FORGET] = {"forget", ops_forget, sizeof(struct fuse_forget_in), SILENT | QUICK},
+    [FUSE_GETATTR] = {"getattr", ops_getattr, sizeof(struct fuse_getattr_in), NEEDS_NODE | QUICK},
     [FUSE_SETATTR] = {"setattr", ops_setattr, sizeof(struct fuse_setattr_in),
                       NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_READLINK] = {"readlink", ops_readlink, 0, NEEDS_NODE},
+    [FUSE_READLINK] = {"readlink", ops_readlink, 0, NEEDS_NODE | QUICK},
     [FUSE_SYMLINK] = {"symlink", ops_symlink, 4, NEEDS_NODE | NEEDS_WRITE},
     [FUSE_MKNOD] = {"mknod", ops_mknod, sizeof(struct fuse_mknod_in) + 2, NEEDS_NODE | NEEDS_WRITE},
     [FUSE_MKDIR] = {"mkdir", ops_mkdir, sizeof(struct fuse_mkdir_in) + 2, NEEDS_NODE | NEEDS_WRITE},
@@ -56,19 +61,21 @@ static const struct operation operations[] = {
     [FUSE_OPEN] = {"open", ops_open, sizeof(struct fuse_open_in), NEEDS_NODE},
     [FUSE_READ] = {"read", ops_read, sizeof(struct fuse_read_in), NEEDS_NODE},
     [FUSE_WRITE] = {"write", ops_write, sizeof(struct fuse_write_in), NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_STATFS] = {"statfs", ops_statfs, 0, NEEDS_NODE},
-    [FUSE_RELEASE] = {"release", ops_release, sizeof(struct fuse_release_in), 0},
+    [FUSE_STATFS] = {"statfs", ops_statfs, 0, NEEDS_NODE | QUICK},
+    [FUSE_RELEASE] = {"release", ops_release, sizeof(struct fuse_release_in), QUICK},
     [FUSE_FSYNC] = {"fsync", ops_fsync, sizeof(struct fuse_fsync_in), NEEDS_NODE},
     [FUSE_SETXATTR] = {"setxattr", ops_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE + 2,
                        NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_GETXATTR] = {"getxattr", ops_getxattr, sizeof(struct fuse_getxattr_in) + 2, NEEDS_NODE},
-    [FUSE_LISTXATTR] = {"listxattr", ops_listxattr, sizeof(struct fuse_getxattr_in), NEEDS_NODE},
+    [FUSE_GETXATTR] = {"getxattr", ops_getxattr, sizeof(struct fuse_getxattr_in) + 2,
+                       NEEDS_NODE | QUICK},
+    [FUSE_LISTXATTR] = {"listxattr", ops_listxattr, sizeof(struct fuse_getxattr_in),
+                        NEEDS_NODE | QUICK},
     [FUSE_REMOVEXATTR] = {"removexattr", ops_removexattr, 2, NEEDS_NODE | NEEDS_WRITE},
     [FUSE_FLUSH] = {"flush", ops_flush, sizeof(struct fuse_flush_in), 0},
     [FUSE_INIT] = {"init", run_init, 16, 0},
-    [FUSE_OPENDIR] = {"opendir", ops_opendir, sizeof(struct fuse_open_in), NEEDS_NODE},
+    [FUSE_OPENDIR] = {"opendir", ops_opendir, sizeof(struct fuse_open_in), NEEDS_NODE | QUICK},
     [FUSE_READDIR] = {"readdir", ops_readdir, sizeof(struct fuse_read_in), NEEDS_NODE},
-    [FUSE_RELEASEDIR] = {"releasedir", ops_releasedir, sizeof(struct fuse_release_in), 0},
+    [FUSE_RELEASEDIR] = {"releasedir", ops_releasedir, sizeof(struct fuse_release_in), QUICK},
     [FUSE_FSYNCDIR] = {"fsyncdir", ops_fsyncdir, sizeof(struct fuse_fsync_in), NEEDS_NODE},
     [FUSE_ACCESS] = {"access", ops_access, sizeof(struct fuse_access_in), NEEDS_NODE},
     [FUSE_CREATE] = {"create", ops_create, sizeof(struct fuse_create_in) + 2,
@@ -93,6 +100,14 @@ static const struct operation *operation(uint32_t opcode)
     return &operations[opcode];
 }
 
+bool fuse_quick(struct mount *mount, const struct inbound *frame)
+{
+    const struct fuse_in_header *header = (const void *)frame->payload;
+    const struct operation *op = frame->length >= sizeof *header ? operation(header->opcode) : NULL;
+    const struct provider *fs = mount->fs[FS_MAIN];
+    return op != NULL && (op->needs & QUICK) && (fs->caches || hostfs_local(fs));
+}
+
 static int run_init(struct call *call)
 {
     struct fuse_init_in in = {0};
@@ -106,14 +121,14 @@ static int run_init(struct call *call)
         return -EPROTO;
     }
     static const uint32_t wanted = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
-                                   FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
-                                   FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
-                                   FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA;
+                                   FUSE_DO_READDIRPLUS | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
+                                   FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS |
+                                   FUSE_EXPLICIT_INVAL_DATA;
     bool caches = call->mount->fs[FS_MAIN]->caches;
     *out = (struct fuse_init_out){
         .major = FUSE_KERNEL_VERSION,
         .minor = FUSE_KERNEL_MINOR_VERSION,
-        .max_readahead = in.max_readahead < MAX_READAHEAD ? in.max_readahead : MAX_READAHEAD,
+        .max_readahead = MAX_READAHEAD, /* the kernel has a limit of its own */
         .flags = in.flags & (wanted | (caches ? (uint32_t)FUSE_WRITEBACK_CACHE : 0)),
         .max_background = MAX_BACKGROUND,
         .congestion_threshold = MAX_BACKGROUND * 3 / 4,

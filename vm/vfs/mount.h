@@ -79,6 +79,9 @@ void mount_put(struct mount *mount); /* the last one frees it */
 /* A REQUEST frame. Runs on a worker; takes the frame and one use of the mount over. */
 void fuse_request(struct job *job);
 
+/* Whether it takes about as long as handing it to a worker does. */
+bool fuse_quick(struct mount *mount, const struct inbound *frame);
+
 /* Loop's thread: INTERRUPT must not wait behind what it interrupts. True: it was one. */
 bool fuse_interrupt(struct mount *mount, const struct inbound *frame);
 void fuse_queued(struct mount *mount, struct inbound *frame);

@@ -37,6 +37,7 @@ struct port {
     size_t stage_start, stage_end;
 
     pthread_mutex_t lock; /* of what follows */
+    pthread_t thread;     /* the loop's, once it has read */
     pthread_cond_t room, idle;
     struct outbound *first, **last;
     size_t out_bytes, in_bytes, in_count;
@@ -67,6 +68,7 @@ static bool is_full(const struct port *port)
 static void deliver(struct port *port, struct inbound *frame)
 {
     pthread_mutex_lock(&port->lock);
+    port->thread = pthread_self();
     port->in_bytes += frame->length;
     port->in_count++;
     port->full = is_full(port);
@@ -89,6 +91,14 @@ void port_done(struct port *port, struct inbound *frame)
     if (resume)
         uv_async_send(&port->wake);
     free(frame);
+}
+
+bool port_idle(struct port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    bool idle = port->in_count == 1 && port->first == NULL;
+    pthread_mutex_unlock(&port->lock);
+    return idle;
 }
 
 void port_drain(struct port *port)
@@ -271,6 +281,7 @@ bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint
     frame->next = NULL;
     frame_header(frame->bytes + frame->start, type, 0, stream, length);
     pthread_mutex_lock(&port->lock);
+    wait = wait && !pthread_equal(pthread_self(), port->thread);
     while (wait && port->out_bytes >= PORT_BYTES_MAX && !port->broken && !port->muted)
         pthread_cond_wait(&port->room, &port->lock);
     bool sent = !port->broken && !port->muted && port->out_bytes < 2 * PORT_BYTES_MAX;

@@ -56,6 +56,9 @@ int vfs_port_open(struct port **out, uv_loop_t *loop, int fd, const uint8_t epoc
 /* Any thread; the frame is not worked on any more. */
 void port_done(struct port *port, struct inbound *frame);
 
+/* Loop's thread: one frame is being worked on, and nothing waits to be sent. */
+bool port_idle(struct port *port);
+
 /* Waits until no frame is being worked on: for when no more come. Not on a worker. */
 void port_drain(struct port *port);
 
@@ -63,8 +66,9 @@ void port_drain(struct port *port);
 struct outbound *outbound_new(size_t payload_size);
 
 /*
- * Any thread. Takes the frame over. A worker (`wait`) waits for room; false comes back for what
- * must not wait and finds none: the frame is then dropped.
+ * Any thread. Takes the frame over. A worker (`wait`) waits for room, the loop's thread, which
+ * makes it, never does; false comes back for what must not wait and finds none: the frame is then
+ * dropped.
  */
 bool vfs_port_send(struct port *port, struct outbound *frame, uint8_t type, uint32_t stream,
                    uint32_t length, bool wait);
