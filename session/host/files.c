@@ -22,6 +22,8 @@
 #include "session/protocol/mounts.h"
 #include "vm/vfs/vfs.h"
 
+#define RELAYS_MAX 16u /* the agent's limit; who says more often that it lost one is lying */
+
 /* Who waits for the guest's answer about a mount. */
 struct waiting {
     struct waiting *next;
@@ -38,6 +40,7 @@ struct files {
     bool awaited; /* files_settled() has said no */
     bool failed;
     bool paused;
+    unsigned relays;             /* that were lost */
     void (*done)(void *context); /* of files_pause() */
     void *context;
     char *denied; /* the last one that was logged */
@@ -430,9 +433,10 @@ void files_relay_ended(struct host *host, uint32_t code)
     if (files == NULL || files->failed || host->state >= HOST_STOPPING)
         return;
     vfs_list(files->vfs, visit_lost, host);
-    if (code != 0) {
+    if (code != 0 || ++files->relays > RELAYS_MAX) {
         struct error why = {0};
-        error_set(&why, (int)code, "the guest ends the relay that serves them again and again");
+        error_set(&why, code != 0 ? (int)code : EIO,
+                  "the guest ends the relay that serves them again and again");
         on_failed(files, &why);
         return;
     }
