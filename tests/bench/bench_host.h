@@ -96,7 +96,7 @@ static _Noreturn void run_agent(int fd)
  * the agent. 0 or a negative errno. */
 static int bench_host(struct host *host, int fd, struct error *err)
 {
-    static const struct guest_events events = {host_ready, host_gone};
+    static const struct guest_events events = {.ready = host_ready, .ended = host_gone};
     int port[2];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, port) == 0, "socketpair");
