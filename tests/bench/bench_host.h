@@ -89,7 +89,7 @@ static _Noreturn void run_agent(int fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     fcntl(fd, F_SETFL, O_NONBLOCK);
-    exit(engine_run(fd, NULL) != ENGINE_SHUTDOWN);
+    exit(engine_run(fd, &(struct engine_hooks){0}) != ENGINE_SHUTDOWN);
 }
 
 /* In a process of its own: an agent, and the host that is ready to take peers; `fd` is kept from
