@@ -357,7 +357,8 @@ static int rename_locked(struct memfs *fs, struct inode *from, const char *name,
     if (rc < 0 || (new != NULL && old->inode == new->inode))
         return rc;
     struct inode *moved = old->inode;
-    if (flags & RENAME_EXCHANGE) {
+    if (new != NULL &&
+        (flags & RENAME_EXCHANGE) != 0) { /* without `new`, may_rename() refuses it */
         old->inode = new->inode;
         new->inode = moved;
         move_parent(moved, from, to);
