@@ -427,6 +427,8 @@ static void draw(size_t state, size_t size, struct buf *out)
     review_free(&d->review);
     feed_free(&d->feed);
     page_free(&d->page);
+    form_free(&d->form);
+    strv_free(&d->asked_about);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&d->loop), 0);
