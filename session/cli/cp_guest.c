@@ -37,7 +37,7 @@ const char cp_guest_put[] =
     "&\n"
     "  tmp=; exit 3; }\n"
     "trap away EXIT; trap cut HUP INT TERM\n"
-    "tmp=$(mktemp -d \"${base%/}/.vmdeck-cp.XXXXXXXX\") || exit 3\n"
+    "tmp=$(mktemp -u \"${base%/}/.vmdeck-cp.XXXXXXXX\") && mkdir -m 700 -- \"$tmp\" || exit 3\n"
     "if [ \"$kind\" = bytes ]; then\n"
     "  ok=\n"
     "  while read -r size; do\n"

@@ -136,8 +136,9 @@ for signal in INT KILL; do
 done
 rm -rf .vmdeck-cp.*
 guest 'for i in 1 2 3 4 5 6 7 8 9 10; do
-    set -- $(find / -xdev -name ".vmdeck-cp*"); [ $# -gt 0 ] || break; sleep 0.5; done; [ $# -eq 0 ]' ||
-    fail 'temporary directories stay in the guest'
+    set -- $(find / -xdev -name ".vmdeck-cp*"); [ $# -gt 0 ] || break; sleep 0.5; done
+    [ $# -eq 0 ] || { ls -lR "$@"; ps -ef | grep "[v]mdeck-cp"; false; }' >out ||
+    fail "temporary directories stay in the guest: $(cat out)"
 
 # Wrong calls and failures: one line.
 while IFS='|' read -r wanted arguments message; do

@@ -69,7 +69,18 @@ our_hosts() {
     done
 }
 
-# a session that is being taken up when its host is killed can still be taken up
+# is_suspended: in the end, whether the host that was killed had it running already or not
+is_suspended() {
+    local i
+    for ((i = 0; i < 100; i++)); do
+        state=$(field twin state)
+        [ "$state" != suspended ] || return 0
+        sleep 0.1
+    done
+    fail "$1: $state"
+}
+
+# a session whose host is killed while it takes it up, or afterwards, can still be taken up
 run "$VMDECK" suspend twin
 for pause in 0 0.02 0.05; do
     "$VMDECK" start twin >/dev/null 2>&1 &
@@ -79,30 +90,24 @@ for pause in 0 0.02 0.05; do
         sleep 0.01
     done
     sleep $pause
-    state=$(field twin state)
-    [ "$state" != running ] || break # too late
     # shellcheck disable=SC2046
     kill -KILL $(our_hosts)
     wait "$client"
-    state=$(field twin state)
-    case $state in
-    suspended) ;;
-    '') break ;; # it ran already: then it is dead
-    *) fail "killed while it was taken up: $state" ;;
-    esac
+    is_suspended 'killed while it was taken up'
 done
-wait "$client"
-if [ "$(field twin state)" = suspended ]; then
+for what in 'a killed start' 'a kill'; do
     run "$VMDECK" start twin
-    expect 0 '' '.*' 'start after a killed start'
-fi
-if [ -n "$state" ]; then
+    expect 0 '' '.*' "start after $what"
     inside twin 'cat /dev/shm/d/both'
-    [ "$(cat out)" = memory ] || fail "after killed starts: $(cat out)"
-    run "$VMDECK" suspend twin
-    run "$VMDECK" stop twin
-    expect 0 '' '' 'stop of a suspended session'
-fi
+    [ "$(cat out)" = memory ] || fail "after $what: $(cat out)"
+    [ "$what" = 'a kill' ] && break
+    # shellcheck disable=SC2046
+    kill -KILL $(our_hosts)
+    is_suspended 'killed while it ran'
+done
+run "$VMDECK" suspend twin
+run "$VMDECK" stop twin
+expect 0 '' '' 'stop of a suspended session'
 
 "$VMDECK" stop --all
 nothing_left 'suspended sessions'
