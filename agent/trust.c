@@ -2,7 +2,8 @@
  * The certificate is appended to the bundles themselves, on the disk: a bundle in memory, mounted
  * over the file, could not be replaced by update-ca-certificates(8), which renames a new one over
  * it. That a new one has the certificate too is what the link in /usr/local/share is for. The
- * append costs a fork nothing but memory, since the end of the file is there from trust_prepare().
+ * append is made by who boots or is resumed, and in memory: the end of the file is there from
+ * trust_prepare(). A fork has it from its template.
  *
  * Programs of their own mind (Python's requests, Node.js, OpenSSL's s_client) are told by their
  * environment where the bundle is; the session host sets it.

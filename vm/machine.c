@@ -37,7 +37,8 @@ static const char kernel_arguments[] =
  * address spaces (a program at new addresses is translated anew: five times as long), clearing
  * pages twice, `rep movsb` (done byte by byte: a third of the throughput), five-level page tables,
  * SMAP and protection keys (a translation flush at every change), AVX (OpenSSL takes it, and then
- * decrypts AES-GCM at a fifth and ChaCha20 at a third of the speed), the memory controller of
+ * decrypts AES-GCM at a fifth and ChaCha20 at a third of the speed), a watchdog of the one clock
+ * that there is (twice a second, in idle guests too), the memory controller of
  * cgroups (a twelfth of every fork and fault). The guest loses hardening against itself by it, not
  * the host; with KVM it keeps all of it.
  */

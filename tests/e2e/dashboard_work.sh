@@ -5,13 +5,7 @@
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 
 # A server on the host's loopback, with a certificate of an authority of its own.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
-    -subj '/CN=witness authority' -days 2 2>/dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr \
-    -subj '/CN=site.test' 2>/dev/null
-openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.crt -days 2 \
-    -extfile <(echo 'subjectAltName=DNS:site.test') 2>/dev/null
-cat tls.crt tls.key >tls.pem
+server_certificate DNS:site.test
 mkdir www project && echo hello >www/file && echo guarded >www/secret && echo from-the-host >project/note
 : >requests
 "$(dirname "$0")/net_witness.py" "$PWD" &

@@ -58,3 +58,14 @@ nothing_left() {
     done
     fail "$1: left behind: $left"
 }
+
+# server_certificate NAMES: tls.pem, for subjectAltName's NAMES, by an authority of its own, ca.pem.
+server_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+        -subj '/CN=witness authority' -days 2 2>/dev/null
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr \
+        -subj '/CN=site.test' 2>/dev/null
+    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.crt -days 2 \
+        -extfile <(echo "subjectAltName=$1") 2>/dev/null
+    cat tls.crt tls.key >tls.pem
+}

@@ -6,13 +6,7 @@ quiet_notice
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 
 # A server's certificate of an authority of its own.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
-    -subj '/CN=witness authority' -days 2 2>/dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr \
-    -subj '/CN=site.test' 2>/dev/null
-openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.crt -days 2 \
-    -extfile <(echo 'subjectAltName=DNS:site.test,DNS:other.test') 2>/dev/null
-cat tls.crt tls.key >tls.pem
+server_certificate DNS:site.test,DNS:other.test
 mkdir www && echo hello >www/file
 git init -q --bare www/repo.git
 git -C www/repo.git update-server-info
