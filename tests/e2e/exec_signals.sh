@@ -61,9 +61,7 @@ nothing_left 'QEMU killed'
 "$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
 client=$!
 wait_for log ready
-for pid in $(pgrep -f "vmdeck session-host"); do
-    grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" && kill -KILL "$pid"
-done
+kill_hosts
 wait $client
 [ $? -eq 125 ] || fail 'host killed: status'
 grep -q 'session host went away' err || fail "host killed: $(cat err)"

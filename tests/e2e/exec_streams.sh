@@ -43,8 +43,7 @@ mkfifo slow
 client=$!
 exec 8<slow
 head -c 3000000 <&8 >/dev/null # the stream is under way, and stands still from now on
-host=$(pgrep -f "^[^ ]*vmdeck session-host" | while read -r pid; do
-    grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" && echo "$pid"; done)
+host=$(our_hosts)
 for pid in $client $host; do
     peak=$(awk '/VmHWM/ {print $2}' "/proc/$pid/status")
     data=$(awk '/VmData/ {print $2}' "/proc/$pid/status")

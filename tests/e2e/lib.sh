@@ -38,11 +38,28 @@ quiet_notice() {
     "$VMDECK" exec -- true 2>/dev/null
 }
 
-# end_spares: VMs that wait for a session would go on doing that for ten minutes.
-end_spares() {
+# our_hosts: the session hosts of this test (others run beside it), with the process that detaches
+# one.
+our_hosts() {
     local pid
     for pid in $(pgrep -f 'vmdeck session-host'); do
-        grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" 2>/dev/null && kill -TERM "$pid"
+        ! grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" 2>/dev/null || echo "$pid"
+    done
+}
+
+# end_spares: VMs that wait for a session would go on doing that for ten minutes.
+end_spares() {
+    # shellcheck disable=SC2046
+    kill -TERM $(our_hosts) 2>/dev/null
+}
+
+# kill_hosts: until none is left, for one that was just detaching itself when they were listed
+# would live on.
+kill_hosts() {
+    local hosts
+    while hosts=$(our_hosts) && [ -n "$hosts" ]; do
+        # shellcheck disable=SC2086
+        kill -KILL $hosts 2>/dev/null
     done
 }
 

@@ -61,14 +61,6 @@ done
 run "$VMDECK" start twin
 refused 'not suspended' 'start of one that runs'
 
-# The session hosts of this test (others run beside it), with the process that detaches one.
-our_hosts() {
-    local pid
-    for pid in $(pgrep -f 'vmdeck session-host'); do
-        ! grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" 2>/dev/null || echo "$pid"
-    done
-}
-
 # is_suspended: in the end, whether the host that was killed had it running already or not
 is_suspended() {
     local i
@@ -90,8 +82,7 @@ for pause in 0 0.02 0.05; do
         sleep 0.01
     done
     sleep $pause
-    # shellcheck disable=SC2046
-    kill -KILL $(our_hosts)
+    kill_hosts
     wait "$client"
     is_suspended 'killed while it was taken up'
 done
@@ -101,8 +92,7 @@ for what in 'a killed start' 'a kill'; do
     inside twin 'cat /dev/shm/d/both'
     [ "$(cat out)" = memory ] || fail "after $what: $(cat out)"
     [ "$what" = 'a kill' ] && break
-    # shellcheck disable=SC2046
-    kill -KILL $(our_hosts)
+    kill_hosts
     is_suspended 'killed while it ran'
 done
 run "$VMDECK" suspend twin
