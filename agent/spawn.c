@@ -51,6 +51,8 @@ struct child {
     const char *path; /* PATH */
     int fds[3];
     bool change_user;
+    bool limit_files;
+    struct rlimit files;
     struct spawn_failure failure;
 };
 
@@ -129,7 +131,6 @@ ON_OTHER_STACK static int become_user(const struct child *child)
 
 ON_OTHER_STACK static int set_up_process(const struct child *child)
 {
-    struct rlimit files;
     static const struct sched_param none;
     if (syscall(SYS_setsid) < 0)
         return errno;
@@ -139,11 +140,8 @@ ON_OTHER_STACK static int set_up_process(const struct child *child)
             return errno;
     if (child->request->pty && syscall(SYS_ioctl, STDOUT_FILENO, TIOCSCTTY, 0) != 0)
         return errno;
-    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &files) == 0 &&
-        files.rlim_cur > CHILD_FILES) {
-        files.rlim_cur = CHILD_FILES;
-        syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &files, NULL);
-    }
+    if (child->limit_files)
+        syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &child->files, NULL);
     return 0;
 }
 
@@ -197,13 +195,9 @@ static int open_ends(const struct spawn_request *request, uid_t owner, int their
                      struct spawn_result *ours)
 {
     int rc = 0;
-    if (request->no_stdin) {
-        theirs[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
-        rc = theirs[0] < 0 ? -errno : 0;
-    }
-    if (rc == 0 && request->pty)
+    if (request->pty)
         return pty_open(request->rows, request->columns, owner, &ours->out, &theirs[1]);
-    if (rc == 0 && !request->no_stdin)
+    if (!request->no_stdin)
         rc = open_pipe(false, &theirs[0], &ours->in);
     if (rc == 0)
         rc = open_pipe(true, &theirs[1], &ours->out);
@@ -243,6 +237,30 @@ static char **build_environment(const struct spawn_request *request, const struc
     return env;
 }
 
+/* What is the same for each command is asked for once: an emulated guest pays for each call. */
+static int take_constants(struct child *child)
+{
+    static int null_fd = -1;
+    static uid_t uid;
+    static gid_t gid;
+    static struct rlimit files;
+    if (null_fd < 0) {
+        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null_fd < 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
+            return -errno;
+        uid = geteuid();
+        gid = getegid();
+    }
+    const struct user *user = child->user;
+    child->change_user =
+        user->uid != uid || user->gid != gid || (user->uid == 0 && user->group_count > 1);
+    child->limit_files = files.rlim_cur > CHILD_FILES;
+    child->files = (struct rlimit){CHILD_FILES, files.rlim_max};
+    if (child->request->no_stdin)
+        child->fds[0] = null_fd;
+    return 0;
+}
+
 static int start_child(struct child *child, struct spawn_result *result)
 {
     static char stack[CHILD_STACK] __attribute__((aligned(16)));
@@ -263,11 +281,13 @@ int spawn_start(const struct spawn_request *request, char *const *configured, si
         return -1;
     }
     struct child child = {.request = request, .user = &user, .fds = {-1, -1, -1}};
-    child.change_user =
-        user.uid != geteuid() || user.gid != getegid() || (user.uid == 0 && user.group_count > 1);
+    int theirs[3] = {-1, -1, -1};
     child.env = build_environment(request, &user, configured, count);
-    rc = child.env != NULL ? open_ends(request, user.uid, child.fds, result) : -ENOMEM;
-    int theirs[3] = {child.fds[0], child.fds[1], child.fds[2]};
+    rc = child.env != NULL ? take_constants(&child) : -ENOMEM;
+    if (rc == 0)
+        rc = open_ends(request, user.uid, theirs, result);
+    for (int i = 0; i < 3; i++)
+        child.fds[i] = theirs[i] >= 0 ? theirs[i] : child.fds[i];
     if (rc < 0) {
         child.failure = (struct spawn_failure){
             -rc, WIRE_STAGE_SETUP, request->pty ? "cannot open a terminal" : "cannot open pipes"};

@@ -2,6 +2,10 @@
  * Both files are read whole and looked at line by line, as passwd(5) and group(5) describe them;
  * lines that are malformed are skipped, files that are missing or beyond USERS_FILE_MAX are
  * empty. NSS is the guest's business and not asked: the agent is linked statically.
+ *
+ * The last answer is kept while both files are as they were: the same inode, size and times. A
+ * file that changed within SETTLED before it was read, or "after" it, may change again without its
+ * times telling (they are as coarse as the kernel's tick), so what it said is not kept.
  */
 #include "agent/users.h"
 
@@ -11,12 +15,33 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 
 #define USERS_FILE_MAX (4u * 1024 * 1024)
 #define USERS_FIELDS   7
+#define SETTLED        2 /* seconds */
+
+static const char *const files[] = {"passwd", "group"};
+#define FILES (sizeof files / sizeof files[0])
+
+/* What tells whether a file is the same. */
+struct stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed, modified;
+};
+
+static struct {
+    bool valid, any; /* any: `who` was NULL */
+    char etc[64], who[64];
+    struct stamp stamps[FILES];
+    struct user user;
+} last;
 
 static void read_file(const char *etc, const char *name, struct buf *out)
 {
@@ -82,7 +107,7 @@ static void copy_text(char out[USERS_TEXT_MAX], const char *text)
 static bool find_passwd(const char *etc, const char *name, struct user *user)
 {
     struct buf file = {0};
-    read_file(etc, "passwd", &file);
+    read_file(etc, files[0], &file);
     char *text = (char *)(uintptr_t)buf_string(&file), *line;
     bool found = false;
     while (!found && (line = cut(&text, '\n')) != NULL) {
@@ -107,7 +132,7 @@ static bool find_passwd(const char *etc, const char *name, struct user *user)
 static void find_groups(const char *etc, struct user *user)
 {
     struct buf file = {0};
-    read_file(etc, "group", &file);
+    read_file(etc, files[1], &file);
     char *text = (char *)(uintptr_t)buf_string(&file), *line;
     while ((line = cut(&text, '\n')) != NULL && user->group_count < USERS_GROUPS_MAX) {
         char *fields[USERS_FIELDS];
@@ -124,7 +149,7 @@ static void find_groups(const char *etc, struct user *user)
     buf_free(&file);
 }
 
-int users_find(const char *etc, const char *who, struct user *user)
+static int look_up(const char *etc, const char *who, struct user *user)
 {
     *user = (struct user){.home = "/", .shell = "/bin/sh", .name = "root"};
     bool group_given = false;
@@ -153,4 +178,60 @@ int users_find(const char *etc, const char *who, struct user *user)
     if (!group_given)
         find_groups(etc, user);
     return 0;
+}
+
+/* Zeroes for a file that is missing. */
+static void take_stamps(const char *etc, struct stamp stamps[FILES])
+{
+    char path[USERS_TEXT_MAX];
+    struct stat st;
+    memset(stamps, 0, FILES * sizeof *stamps); /* compared whole */
+    for (size_t i = 0; i < FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s", etc, files[i]);
+        if (stat(path, &st) != 0)
+            continue;
+        stamps[i].dev = st.st_dev;
+        stamps[i].ino = st.st_ino;
+        stamps[i].size = st.st_size;
+        stamps[i].changed = st.st_ctim;
+        stamps[i].modified = st.st_mtim;
+    }
+}
+
+static bool is_last(const char *etc, const char *who)
+{
+    return last.valid && last.any == (who == NULL) && strcmp(last.etc, etc) == 0 &&
+           (who == NULL || strcmp(last.who, who) == 0);
+}
+
+static void keep(const char *etc, const char *who, const struct stamp stamps[FILES],
+                 const struct user *user)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    last.valid = strlen(etc) < sizeof last.etc && (who == NULL || strlen(who) < sizeof last.who);
+    for (size_t i = 0; i < FILES; i++)
+        last.valid = last.valid && stamps[i].changed.tv_sec + SETTLED < now.tv_sec;
+    if (!last.valid)
+        return;
+    last.any = who == NULL;
+    memcpy(last.etc, etc, strlen(etc) + 1);
+    if (who != NULL)
+        memcpy(last.who, who, strlen(who) + 1);
+    memcpy(last.stamps, stamps, sizeof last.stamps);
+    last.user = *user;
+}
+
+int users_find(const char *etc, const char *who, struct user *user)
+{
+    struct stamp stamps[FILES];
+    take_stamps(etc, stamps);
+    if (is_last(etc, who) && memcmp(last.stamps, stamps, sizeof stamps) == 0) {
+        *user = last.user;
+        return 0;
+    }
+    int rc = look_up(etc, who, user);
+    if (rc == 0)
+        keep(etc, who, stamps, user);
+    return rc;
 }

@@ -98,6 +98,37 @@ static void test_no_files(void **state)
     assert_int_equal(users_find("/nonexistent", "root", &user), -ESRCH);
 }
 
+static void one_user(const char *line, const char *shell)
+{
+    struct user user;
+    write_file("passwd", line);
+    assert_int_equal(users_find(etc, "me", &user), 0);
+    assert_string_equal(user.shell, shell);
+}
+
+/* What is kept is not given for other files, nor for these when they have changed. */
+static void test_kept(void **state)
+{
+    struct user first, second;
+    char link[64];
+    (void)state;
+    one_user("me:x:5:5::/:/bin/one\n", "/bin/one");
+    one_user("me:x:5:5::/:/bin/two\n", "/bin/two");
+    snprintf(link, sizeof link, "%s/link", etc);
+    assert_int_equal(symlink("/etc", link), 0); /* old enough to be kept */
+    assert_int_equal(users_find(link, "root", &first), 0);
+    assert_int_equal(users_find(link, "root", &second), 0);
+    assert_memory_equal(&first, &second, sizeof first);
+    assert_int_equal(users_find(link, "0:77", &second), 0);
+    assert_int_equal(second.gid, 77);
+    assert_int_equal(users_find(link, "root", &second), 0);
+    unlink(link);
+    assert_int_equal(symlink(".", link), 0);
+    assert_int_equal(users_find(link, "root", &second), -ESRCH);
+    assert_int_equal(users_find(link, "me", &second), 0);
+    unlink(link);
+}
+
 static void test_unique(void **state)
 {
     char a1[] = "A=1", b[] = "B=", a2[] = "A=2", ab[] = "AB=3";
@@ -138,9 +169,8 @@ static void test_unique_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_no_files),
-        cmocka_unit_test(test_unique),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_no_files),
+        cmocka_unit_test(test_kept),        cmocka_unit_test(test_unique),
         cmocka_unit_test(test_unique_many),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
