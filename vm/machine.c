@@ -30,7 +30,7 @@
 static const char kernel_arguments[] =
     "console=ttyS0 quiet panic=-1 reboot=t no_timer_check noreplace-smp 8250.nr_uarts=1 "
     "i8042.noaux i8042.nokbd i8042.nopnp cryptomgr.notests random.trust_cpu=on "
-    "rcupdate.rcu_expedited=1 mitigations=off";
+    "rcupdate.rcu_expedited=1 nowatchdog mitigations=off";
 
 /*
  * What emulation (TCG) pays for dearly, measured with a guest's /bin/true and streams: randomised
