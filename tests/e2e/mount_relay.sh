@@ -57,7 +57,7 @@ run "$VMDECK" fork killed --name twin
 is "$(inside 'cat /mem/x /work/file' | tr '\n' ' ')" 'memory text ' 'after a fork'
 
 # --- who kills them all has no mounts any more, and is told
-inside 'while [ "$((n++))" -lt 400 ] && grep -q " /mem fuse" /proc/mounts; do pkill -9 -x vmdeck-vfs; read -rt 0.05 <> <(:); done
+timeout 200 "$in_session" "$id" bash -c 'while grep -q " /mem fuse" /proc/mounts; do pkill -9 -x vmdeck-vfs; read -rt 0.05 <> <(:); done
     ! cat /mem/x' >/dev/null 2>&1 || fail 'relays are started for ever'
 run "$VMDECK" mount killed --memfs /more
 expect 125 '' '.*lost its connection to the file server.*' 'a mount without a relay'
