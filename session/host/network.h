@@ -35,9 +35,9 @@ int network_authority(char **pem, struct error *err);
 const char *network_trust(const struct host *host);
 
 /*
- * The environment of the guest's commands: where the trusted authorities are, the placeholders of
- * secrets, then host->config.env, which goes before. Empty for a revived session, whose guest has
- * it all. -ENOMEM.
+ * The environment of the guest's commands: what makes OpenSSL quick where it is emulated, where the
+ * trusted authorities are, the placeholders of secrets, then host->config.env, which goes before.
+ * Empty for a revived session, whose guest has it all. -ENOMEM.
  */
 int network_environment(const struct host *host, struct strv *out);
 

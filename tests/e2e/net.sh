@@ -99,6 +99,12 @@ expect 0 $'True False\nECONNREFUSED\nTrue True' '' 'link'
 guest "ip -br link show eth0 | grep -o DOWN; curl -sS $http/file 2>/dev/null; echo \$?" --no-net
 expect 0 $'DOWN\n[67]' '' 'no network'
 
+# OpenSSL hears what is slow where it is emulated, unless the user has another opinion.
+guest 'openssl version -c' --no-net --accel tcg
+expect 0 'CPUINFO: .* env:~0x20000000000' '' 'OpenSSL under emulation'
+guest 'echo "$OPENSSL_ia32cap"' --no-net --accel tcg --env OPENSSL_ia32cap=:
+expect 0 : '' "OpenSSL as the user says"
+
 # Secrets: the guest has a placeholder, the witness gets the value, the guest never sees it.
 export E2E_TOKEN=the-real-value-of-it
 secret=(--host-secret "E2E_TOKEN@$https")
