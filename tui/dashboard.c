@@ -1,8 +1,10 @@
 /*
  * The loop. Nothing polls: input, the hosts' sockets, the event log and signals wake it. A change
  * marks the screen as dirty; it is drawn at most every FRAME_MS, and only when the terminal has
- * taken the frame before, so a slow line sees fewer frames and keys are never kept waiting. Figures
- * that only a look can tell (processor, memory) are asked for every SAMPLE_MS while the fleet is in
+ * taken the frame before, so a slow line sees fewer frames and keys are never kept waiting. What a
+ * guest answers to a key is drawn at once; panes without the keyboard, which nobody types into,
+ * less often: drawing what floods there must not keep the echo from the processor. Figures that
+ * only a look can tell (processor, memory) are asked for every SAMPLE_MS while the fleet is in
  * sight and the terminal has the focus.
  */
 #include "tui/dashboard.h"
@@ -19,6 +21,7 @@
 #include "tui/human.h"
 
 #define FRAME_MS   16
+#define OTHERS_MS  50
 #define SAMPLE_MS  2000
 #define SETTLE_MS  60   /* a selection that moves on has no preview */
 #define HIDE_MS    2000 /* panes out of sight stay attached so long, for a quick way back */
@@ -37,22 +40,33 @@ static void on_frame(uv_timer_t *timer)
     if (screen_show(d->screen, &d->canvas, &out, &d->error) < 0)
         uv_stop(&d->loop);
     outer_write(&d->outer, buf_data(&out), buf_len(&out));
+    streams_settle(&d->deck.streams);
     script_step(d);
 }
 
 static void schedule(struct dashboard *d)
 {
-    if (!d->dirty || !outer_idle(&d->outer) || uv_is_active((uv_handle_t *)&d->frame))
+    if (!d->dirty || !outer_idle(&d->outer))
         return;
     uint64_t since = uv_now(&d->loop) - d->drawn_at;
-    uv_timer_start(&d->frame, on_frame, since < FRAME_MS ? FRAME_MS - since : 0, 0);
+    uint64_t wait = since < d->interval ? d->interval - since : 0;
+    if (!uv_is_active((uv_handle_t *)&d->frame) || uv_timer_get_due_in(&d->frame) > wait)
+        uv_timer_start(&d->frame, on_frame, wait, 0);
+}
+
+/* To be drawn so many ms after the last frame, or before. */
+static void damage_within(struct dashboard *d, uint64_t interval)
+{
+    if (!d->dirty || interval < d->interval)
+        d->interval = interval;
+    d->dirty = true;
+    if (d->screen != NULL)
+        schedule(d);
 }
 
 void dashboard_damage(struct dashboard *d)
 {
-    d->dirty = true;
-    if (d->screen != NULL)
-        schedule(d);
+    damage_within(d, FRAME_MS);
 }
 
 static void on_drained(void *context)
@@ -234,8 +248,12 @@ static void on_event(void *context, struct fleet_row *row, const char *name, con
 static void on_pane_damage(void *context, struct pane *pane)
 {
     struct dashboard *d = context;
-    if (pane == &d->preview ? d->view == VIEW_HOME : d->view == VIEW_PANES)
-        dashboard_damage(d);
+    if (pane == &d->preview ? d->view != VIEW_HOME : d->view != VIEW_PANES)
+        return;
+    bool focused = pane == deck_focused(&d->deck);
+    damage_within(d, !focused ? OTHERS_MS : d->typed ? 0 : FRAME_MS);
+    if (focused)
+        d->typed = false;
 }
 
 static void on_pane_bell(void *context, struct pane *pane)

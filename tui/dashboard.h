@@ -85,7 +85,9 @@ struct dashboard {
     uv_signal_t signals[DASHBOARD_SIGNALS];
     uint64_t drawn_at; /* ms, uv_now() */
     int64_t now;       /* ms since 1970: the time that the frame shows */
+    uint64_t interval; /* ms between the last frame and the next, if it is dirty */
     bool dirty, focused, mouse;
+    bool typed; /* into the focused pane, which has not answered yet */
     struct theme theme;
     struct bindings bindings;
     struct fleet fleet;

@@ -104,10 +104,12 @@ static void pane_event(struct dashboard *d, struct pane *pane, const struct inpu
                                event->key, event->modifiers);
     if (pane->scrolling && action == ACTION_QUIT)
         action = ACTION_BACK; /* one step at a time */
-    if (action != ACTION_NONE)
+    if (action != ACTION_NONE) {
         dashboard_act(d, action);
-    else if (!pane->scrolling)
+    } else if (!pane->scrolling) {
+        d->typed = true;
         pane_input(pane, event);
+    }
 }
 
 static void list_event(struct dashboard *d, const struct input_event *event)

@@ -1,6 +1,9 @@
 /*
- * Output goes through the engine as it comes, so credit returns at once; what is drawn is decided
- * by the frame timer. A host that is not kept up with drops frames by itself (vmdeck-protocol(7)).
+ * Output goes through the engine as it comes. Its credit is returned when a frame was drawn: a host
+ * that has more to show meanwhile drops what nobody could see (vmdeck-protocol(7)), so that panes
+ * that flood cost no more than they can show, and a key's echo waits behind little. What was
+ * dropped is in the host's scrollback: who looks back gets that, by attaching anew behind the old
+ * picture.
  *
  * The stream outlives the pane's interest in it: after `detach` the host still sends what gives a
  * terminal back, which nobody wants, and then says that it is over.
@@ -19,11 +22,21 @@ struct stream {
     struct streams *all;
     struct pane *pane; /* NULL: let go */
     struct client_command *command;
+    struct term
+        *next_term; /* takes the pane's engine's place when it has the whole picture; or NULL */
+    uint32_t owed;  /* credit */
+    bool painted;   /* what comes now is live */
 };
 
 static void pane_say(struct pane *pane, const char *why)
 {
     snprintf(pane->why, sizeof pane->why, "%.*s", FLEET_TEXT, why);
+}
+
+static void stream_free(struct stream *stream)
+{
+    term_free(stream->next_term);
+    free(stream);
 }
 
 static void stream_over(struct stream *stream, const char *why)
@@ -33,7 +46,7 @@ static void stream_over(struct stream *stream, const char *why)
     while (*at != stream)
         at = &(*at)->next;
     *at = stream->next;
-    free(stream);
+    stream_free(stream);
     if (pane == NULL)
         return;
     pane->stream = NULL;
@@ -60,9 +73,18 @@ static void on_output(void *context, unsigned channel, const uint8_t *data, uint
     struct stream *stream = context;
     struct pane *pane = stream->pane;
     (void)last;
-    client_consumed(stream->command, channel, size);
+    if (pane == NULL || !stream->painted)
+        client_consumed(stream->command, channel, size);
+    else
+        stream->owed += size;
     if (pane == NULL)
         return;
+    pane->events->damage(pane->context, pane); /* even if it changes nothing: for the credit */
+    if (stream->next_term != NULL) {
+        term_write(stream->next_term, data, size);
+        buf_consume(term_replies(stream->next_term), buf_len(term_replies(stream->next_term)));
+        return;
+    }
     long before = (long)term_history(pane->term);
     uint64_t evicted = term_evicted(pane->term);
     term_write(pane->term, data, size);
@@ -96,6 +118,27 @@ static void on_detached(void *context)
     stream_over(context, "detached");
 }
 
+static void on_painted(void *context)
+{
+    struct stream *stream = context;
+    struct pane *pane = stream->pane;
+    stream->painted = true;
+    if (pane == NULL || stream->next_term == NULL)
+        return;
+    term_free(pane->term);
+    pane->term = stream->next_term;
+    stream->next_term = NULL;
+    pane_move(pane, 0);
+    pane->events->damage(pane->context, pane);
+}
+
+static void on_skipped(void *context)
+{
+    const struct stream *stream = context;
+    if (stream->pane != NULL)
+        stream->pane->skipped = true;
+}
+
 static void on_damage(void *context, int first, int last)
 {
     struct pane *pane = context;
@@ -117,37 +160,32 @@ static void on_bell(void *context)
     pane->events->bell(pane->context, pane);
 }
 
-void pane_attach(struct pane *pane, struct client *client, int rows, int cols)
+/* A new engine in *term, and a stream for it. */
+static void pane_stream(struct pane *pane, struct term **term)
 {
     static const struct client_command_events stream_events = {on_started,  on_failed, on_output,
-                                                               on_accepted, on_exited, on_detached};
+                                                               on_accepted, on_exited, on_detached,
+                                                               on_painted,  on_skipped};
     static const struct term_events term_events = {
         .damage = on_damage, .title = on_title, .bell = on_bell};
     struct error err = {0};
-    pane_detach(pane);
-    pane->ended = false;
-    pane->scrolling = pane->selecting = false;
-    pane->offset = 0;
-    pane->rows = rows;
-    pane->cols = cols;
-    term_free(pane->term);
-    pane->term = NULL;
-    const struct term_options options = {.rows = rows,
-                                         .cols = cols,
+    const struct term_options options = {.rows = pane->rows,
+                                         .cols = pane->cols,
                                          .history = pane->preview ? 0 : TERM_HISTORY,
                                          .events = &term_events,
                                          .context = pane};
     const struct client_attach attach = {.terminal = pane->terminal,
-                                         .rows = (uint16_t)rows,
-                                         .columns = (uint16_t)cols,
+                                         .rows = (uint16_t)pane->rows,
+                                         .columns = (uint16_t)pane->cols,
                                          .read_only = pane->preview,
                                          .preview = pane->preview,
                                          .colors = 2,
-                                         .strings = true};
+                                         .strings = true,
+                                         .empty = true};
     struct stream *stream = calloc(1, sizeof *stream);
-    int rc = stream != NULL ? term_new(&pane->term, &options, &err) : -ENOMEM;
+    int rc = stream != NULL ? term_new(term, &options, &err) : -ENOMEM;
     if (rc == 0)
-        rc = client_attach(client, &attach, &stream_events, stream, &stream->command, &err);
+        rc = client_attach(pane->client, &attach, &stream_events, stream, &stream->command, &err);
     if (rc < 0) {
         free(stream);
         pane->ended = true;
@@ -161,12 +199,53 @@ void pane_attach(struct pane *pane, struct client *client, int rows, int cols)
     pane->stream = stream;
 }
 
+void pane_attach(struct pane *pane, struct client *client, int rows, int cols)
+{
+    pane_detach(pane);
+    pane->ended = pane->skipped = false;
+    pane->scrolling = pane->selecting = false;
+    pane->offset = 0;
+    pane->client = client;
+    pane->rows = rows;
+    pane->cols = cols;
+    term_free(pane->term);
+    pane->term = NULL;
+    pane_stream(pane, &pane->term);
+}
+
+void pane_complete(struct pane *pane)
+{
+    struct term *term = NULL;
+    if (!pane->skipped || pane->stream == NULL)
+        return;
+    pane_detach(pane);
+    pane->skipped = false;
+    pane_stream(pane, &term);
+    if (pane->stream != NULL)
+        pane->stream->next_term = term;
+    else
+        term_free(term);
+}
+
+static void stream_settle(struct stream *stream)
+{
+    if (stream->owed > 0)
+        client_consumed(stream->command, CONTROL_STDOUT, stream->owed);
+    stream->owed = 0;
+}
+
+void streams_settle(const struct streams *streams)
+{
+    for (struct stream *stream = streams->first; stream != NULL; stream = stream->next)
+        stream_settle(stream);
+}
+
 void streams_free(struct streams *streams)
 {
     while (streams->first != NULL) {
         struct stream *stream = streams->first;
         streams->first = stream->next;
-        free(stream);
+        stream_free(stream);
     }
 }
 
@@ -175,6 +254,7 @@ void pane_detach(struct pane *pane)
     if (pane->stream == NULL)
         return;
     pane->stream->pane = NULL;
+    stream_settle(pane->stream);
     client_detach(pane->stream->command);
     pane->stream = NULL;
 }
@@ -190,7 +270,9 @@ void pane_resize(struct pane *pane, int rows, int cols)
 {
     if (pane->stream == NULL || (rows == pane->rows && cols == pane->cols) || rows < 1 || cols < 1)
         return;
-    if (term_resize(pane->term, rows, cols, NULL) < 0)
+    struct term *next = pane->stream->next_term;
+    if (term_resize(pane->term, rows, cols, NULL) < 0 ||
+        (next != NULL && term_resize(next, rows, cols, NULL) < 0))
         return;
     pane->rows = rows;
     pane->cols = cols;

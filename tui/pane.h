@@ -30,6 +30,9 @@ struct streams {
     struct stream *first;
 };
 
+/* What came has been drawn: there may come more. */
+void streams_settle(const struct streams *streams);
+
 /* Frees them all: for the end, when no connection is left that could call back. */
 void streams_free(struct streams *streams);
 
@@ -38,8 +41,10 @@ struct pane {
     unsigned terminal; /* 0: the one last used */
     bool preview;
     struct stream *stream; /* NULL: not attached */
+    struct client *client; /* of the stream */
     struct term *term;     /* NULL: nothing to show yet */
     int rows, cols;        /* as the host was told */
+    bool skipped;          /* there are gaps in what scrolled off */
     bool ended;
     char why[FLEET_TEXT + 1];
     const struct pane_events *events;
@@ -58,6 +63,9 @@ void pane_attach(struct pane *pane, struct client *client, int rows, int cols);
 
 /* Lets go. Nothing comes from the host any more; what was shown stays until the next attach. */
 void pane_detach(struct pane *pane);
+
+/* Where output was skipped: the whole scrollback from the host, in place of what is there. */
+void pane_complete(struct pane *pane);
 
 /* detach, and frees what it holds. */
 void pane_free(struct pane *pane);

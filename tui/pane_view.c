@@ -94,6 +94,8 @@ void pane_scroll(struct pane *pane, bool on)
         return;
     struct term_cursor cursor;
     term_cursor(pane->term, &cursor);
+    if (on)
+        pane_complete(pane);
     pane->scrolling = on;
     pane->selecting = false;
     pane->offset = 0;

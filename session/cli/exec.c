@@ -281,8 +281,8 @@ static void run_next(struct exec_run *run)
         run_end(run);
         return;
     }
-    static const struct client_command_events events = {on_started,  on_failed, on_output,
-                                                        on_accepted, on_exited, NULL};
+    static const struct client_command_events events = {on_started, on_failed, on_output,
+                                                        on_accepted, .exited = on_exited};
     const struct exec_command *command = &options->commands[run->current];
     struct client_exec exec = {
         .argv = &command->argv,

@@ -302,8 +302,9 @@ int view_init(struct view *view, const char *verb, struct error *err)
 
 static int run_open(struct run *run, struct error *err)
 {
-    static const struct client_command_events events = {on_started,  on_failed, on_output,
-                                                        on_accepted, on_exited, on_detached};
+    static const struct client_command_events events = {
+        on_started,  on_failed,           on_output,
+        on_accepted, .exited = on_exited, .detached = on_detached};
     static const int signals[SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP, SIGINT};
     struct view *view = run->view;
     uv_timer_init(&view->loop, &run->flush);

@@ -143,6 +143,7 @@ static void on_output(void *context, unsigned channel, const uint8_t *data, uint
     (void)last;
     terminal->written += size;
     term_write(terminal->term, data, size);
+    viewers_flush(terminal);
     guest_consumed(terminal->command, channel, size);
 }
 

@@ -1,8 +1,9 @@
 /*
  * What a viewer gets is bounded by its credit. While it keeps up it is `live`: the terminal's
  * filtered output goes straight out. When more than VIEWER_BACKLOG waits for it, the backlog is
- * thrown away and the viewer is repainted once there is room: a slow terminal sees fewer frames,
- * never a stale or broken one, and the guest is never held up by who looks at it.
+ * thrown away and the viewer is `behind`: it is repainted each time that it has taken what it was
+ * sent, and live again when nothing happened meanwhile. So a flood costs it a screen for each that
+ * it shows, it never sees a stale or broken one, and the guest is never held up by who looks at it.
  *
  * A viewer of another size than the terminal (the smallest viewer decides that) cannot have the
  * stream, whose lines would wrap elsewhere: it is repainted when something changed, at most every
@@ -24,7 +25,10 @@
  * what the others flood. Far less than the client would take. */
 #define VIEWER_WINDOW (32u * 1024)
 _Static_assert(VIEWER_WINDOW <= CONTROL_WINDOW, "no more than the protocol allows");
-#define CANCEL "\030" /* CAN: ends a sequence that was cut in the middle */
+/* Less is not worth a frame while more waits: credit comes back in the pieces that were sent, and
+ * pieces of a few bytes would stay so for ever. */
+#define VIEWER_PART (VIEWER_WINDOW / 4)
+#define CANCEL      "\030" /* CAN: ends a sequence that was cut in the middle */
 
 static bool viewer_exact(const struct viewer *viewer)
 {
@@ -41,7 +45,7 @@ static void viewer_paint(struct viewer *viewer, bool first)
         .history = first && !viewer->preview ? term_history(viewer->terminal->term) : 0,
         .colors = (enum repaint_colors)viewer->colors,
         .strings = viewer->strings,
-        .scroll = first,
+        .scroll = first && !viewer->empty,
     };
     struct error err = {0};
     viewer->live = viewer->dirty = false;
@@ -61,16 +65,29 @@ static void viewer_send(struct viewer *viewer, const uint8_t *data, size_t size)
     }
 }
 
+static void viewer_event(const struct viewer *viewer, const char *name)
+{
+    cJSON *event = cJSON_CreateObject();
+    cJSON_AddStringToObject(event, "event", name);
+    cJSON_AddNumberToObject(event, "stream", viewer->stream);
+    peer_event(viewer->peer, event);
+}
+
 /* Sends what the credit allows; says goodbye when all is out. May free the viewer. */
 static void viewer_pump(struct viewer *viewer)
 {
     for (;;) {
         size_t waiting = buf_len(&viewer->out);
         size_t part = waiting < viewer->credit ? waiting : viewer->credit;
+        if (part < waiting && part < VIEWER_PART)
+            return;
         viewer_send(viewer, buf_data(&viewer->out), part);
         buf_consume(&viewer->out, part);
         if (part < waiting)
             return;
+        if (!viewer->whole)
+            viewer_event(viewer, "painted");
+        viewer->whole = true;
         if (viewer->last != NULL) {
             struct host *host = viewer->terminal->host;
             peer_event(viewer->peer, viewer->last);
@@ -84,10 +101,11 @@ static void viewer_pump(struct viewer *viewer)
                 terminal_redraw_later(viewer->terminal);
             return;
         }
-        if (viewer->live)
+        if (viewer->live || (viewer->behind && viewer->credit < VIEWER_WINDOW))
             return;
         if (!viewer->dirty) {
             viewer->live = true;
+            viewer->behind = false;
             return;
         }
         viewer_paint(viewer, false);
@@ -97,20 +115,28 @@ static void viewer_pump(struct viewer *viewer)
 void viewers_output(struct terminal *terminal, const uint8_t *bytes, size_t size)
 {
     for (struct viewer *viewer = terminal->viewers; viewer != NULL; viewer = viewer->next) {
-        if (!viewer->live) {
+        if (!viewer->live || viewer->last != NULL) {
             viewer->dirty = true;
             continue;
         }
         size_t waiting = buf_len(&viewer->out);
-        if (waiting == 0 && size <= viewer->credit) {
-            viewer_send(viewer, bytes, size);
-        } else if (waiting + size <= VIEWER_BACKLOG) {
+        if (waiting + size <= VIEWER_BACKLOG) {
             buf_append(&viewer->out, bytes, size);
         } else {
             buf_consume(&viewer->out, waiting);
             viewer->live = false;
-            viewer->dirty = true;
+            viewer->dirty = viewer->behind = true;
+            viewer_event(viewer, "skipped");
         }
+    }
+}
+
+void viewers_flush(struct terminal *terminal)
+{
+    for (struct viewer *viewer = terminal->viewers, *next; viewer != NULL; viewer = next) {
+        next = viewer->next;
+        if (viewer->live && buf_len(&viewer->out) > 0)
+            viewer_pump(viewer);
     }
 }
 
@@ -209,6 +235,7 @@ int viewer_request_attach(struct peer *peer, const cJSON *request, struct error 
     viewer->preview = json_bool(request, "preview");
     viewer->read_only = viewer->preview || json_bool(request, "read_only");
     viewer->strings = json_bool(request, "strings");
+    viewer->empty = json_bool(request, "empty");
     viewer->colors = colors > REPAINT_TRUECOLOR ? REPAINT_256 : (unsigned)colors;
     viewer->credit = VIEWER_WINDOW;
     if (!viewer->preview)

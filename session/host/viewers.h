@@ -18,11 +18,14 @@ struct viewer {
     bool preview;    /* does not decide the size, gets no scrollback */
     unsigned colors; /* enum repaint_colors */
     bool strings;
+    bool empty;     /* its screen shows nothing that should be kept */
     struct buf out; /* what its credit does not yet allow */
     uint32_t credit;
     uint32_t owed; /* bytes of input that it may be given credit for again */
     bool painted;  /* has had its first repaint */
+    bool whole;    /* it is out */
     bool live;     /* gets the stream; otherwise it is due a repaint */
+    bool behind;   /* it is not live because it does not keep up */
     bool dirty;    /* something happened since its last repaint */
     cJSON *last;   /* its last event, sent when `out` is */
 };
@@ -37,8 +40,9 @@ void viewer_input(struct viewer *viewer, const struct frame *frame);
 void viewer_credit(struct viewer *viewer, uint32_t bytes);
 void viewer_resize(struct viewer *viewer, uint16_t rows, uint16_t columns);
 
-/* The terminal's events, for all of its viewers. */
+/* The terminal's events, for all of its viewers. Output is sent by the flush. */
 void viewers_output(struct terminal *terminal, const uint8_t *bytes, size_t size);
+void viewers_flush(struct terminal *terminal);
 void viewers_repaint(struct terminal *terminal);
 void viewers_redraw(struct terminal *terminal); /* those of another size */
 void viewers_return_credit(struct terminal *terminal);

@@ -139,6 +139,18 @@ static void client_reply(struct client *client, const cJSON *message)
     client_violation(client, "a reply to no request");
 }
 
+/* What a viewer's stream has to say and does not end it. */
+static bool client_viewer_event(const struct client_command *command, const char *name)
+{
+    bool painted = strcmp(name, "painted") == 0;
+    void (*event)(void *) = painted ? command->events.painted : command->events.skipped;
+    if (!painted && strcmp(name, "skipped") != 0)
+        return false;
+    if (event != NULL)
+        event(command->context);
+    return true;
+}
+
 /* The events that concern one command: "started", "failed", "exit". False for all others. */
 static bool client_command_event(struct client *client, const char *name, const cJSON *message)
 {
@@ -163,7 +175,7 @@ static bool client_command_event(struct client *client, const char *name, const 
         if (copy.events.detached != NULL)
             copy.events.detached(copy.context);
     } else {
-        return false;
+        return client_viewer_event(command, name);
     }
     return true;
 }
@@ -384,6 +396,7 @@ int client_attach(struct client *client, const struct client_attach *attach,
     cJSON_AddBoolToObject(request, "preview", attach->preview);
     cJSON_AddNumberToObject(request, "colors", attach->colors);
     cJSON_AddBoolToObject(request, "strings", attach->strings);
+    cJSON_AddBoolToObject(request, "empty", attach->empty);
     return client_stream(client, "attach", request, events, context, out, err);
 }
 

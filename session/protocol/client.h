@@ -55,7 +55,10 @@ struct client_command_events {
     void (*output)(void *context, unsigned channel, const uint8_t *data, uint32_t size, bool last);
     void (*accepted)(void *context, uint32_t bytes); /* so much more input may be sent */
     void (*exited)(void *context, uint32_t code, uint32_t signal); /* the end */
-    void (*detached)(void *context); /* the end; only after client_attach() */
+    /* Only after client_attach(), and NULL where it is of no interest: */
+    void (*detached)(void *context); /* the end */
+    void (*painted)(void *context);  /* screen and scrollback have come; what follows is live */
+    void (*skipped)(void *context);  /* output was dropped, the screen is drawn anew instead */
 };
 
 /*
@@ -73,6 +76,7 @@ struct client_attach {
     bool preview;    /* no scrollback, and the terminal's size does not depend on it */
     unsigned colors; /* 0 none, 1 the 256 of xterm, 2 true colour */
     bool strings;    /* the terminal understands OSC */
+    bool empty;      /* it shows nothing that would have to be scrolled off first */
 };
 
 /*

@@ -57,8 +57,8 @@ static int compare(const void *a, const void *b)
 
 int main(void)
 {
-    static const struct client_command_events events = {on_started,  on_failed, on_output,
-                                                        on_accepted, on_exited, NULL};
+    static const struct client_command_events events = {on_started, on_failed, on_output,
+                                                        on_accepted, .exited = on_exited};
     static uint64_t times[ROUNDS];
     struct error err = {0};
     CLEAN_STRV struct strv argv = {0};

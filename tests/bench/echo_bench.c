@@ -107,8 +107,8 @@ static void print(const char *what, double *times, size_t count)
 int main(int argc, char **argv)
 {
     static const struct client_events events = {NULL, on_ended};
-    static const struct client_command_events viewer = {on_started,  on_failed, on_output,
-                                                        on_accepted, on_exited, NULL};
+    static const struct client_command_events viewer = {on_started, on_failed, on_output,
+                                                        on_accepted, .exited = on_exited};
     static const struct client_attach attach = {.rows = 24, .columns = 80, .colors = 1};
     static struct bench bench;
     static double times[KEYS];

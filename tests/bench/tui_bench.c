@@ -4,7 +4,7 @@
  * keys must reach the guest as if it were none. The session is one without a VM (bench_host.h),
  * the dashboard is the program itself.
  *
- *     tui_bench VMDECK [ROUNDS]      in XDG directories of its own (tests/bench/tui.sh)
+ *     tui_bench VMDECK [ROUNDS [PART]]      in XDG directories of its own (tests/bench/tui.sh)
  */
 #include <poll.h>
 #include <pty.h>
@@ -21,7 +21,8 @@
 
 #define FLOODS     8
 #define KEYS       100
-#define FLOOD_KEYS 20
+#define ROUND_KEYS 40 /* of a round beside floods */
+#define ROUNDS_MAX 3
 #define FRAMES     20
 #define SLOW_BYTES 960 /* a second: 9600 baud */
 
@@ -178,8 +179,9 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void first_frame(void)
+static void first_frame(int rounds)
 {
+    (void)rounds;
     double times[FRAMES];
     char program[4096];
     char *const argv[] = {program, NULL};
@@ -290,12 +292,17 @@ static void throughput(int rounds)
     free(data);
 }
 
+/* Times of keys' echoes, in ms. */
+struct echoes {
+    double times[ROUNDS_MAX * KEYS];
+    size_t count;
+};
+
 /* One key after the other, each when the one before was seen. */
-static void echo(struct screen_end *end, const char *what, int keys)
+static void echo(struct screen_end *end, size_t keys, struct echoes *echoes)
 {
     static const char letters[] = "vwxyz"; /* in no escape sequence of ncurses's */
-    double times[KEYS] = {0};
-    for (int i = 0; i < keys; i++) {
+    for (size_t i = 0; i < keys; i++) {
         const char key[] = {letters[i % 5], '\0'};
         end->held = 0;
         double began = seconds();
@@ -305,26 +312,107 @@ static void echo(struct screen_end *end, const char *what, int keys)
                 fprintf(stderr, "no echo of '%s' in: %.*s\n", key, (int)end->held, end->tail);
                 exit(1);
             }
-        times[i] = (seconds() - began) * 1000;
+        echoes->times[echoes->count++] = (seconds() - began) * 1000;
         for (double until = seconds() + 0.02; seconds() < until;) /* a fast typist */
             end_read(end, 10, SIZE_MAX);
-        if (i % 50 != 49)
+        if (i % 50 != 49 && i + 1 < keys)
             continue;
         end_type(end, "\x15"); /* the line is emptied, and drawn so */
         for (double until = seconds() + 0.5; seconds() < until;)
             end_read(end, 50, SIZE_MAX);
     }
-    qsort(times, (size_t)keys, sizeof *times, compare);
-    printf("%s  median %.1f ms, p99 %.1f ms, worst %.1f ms\n", what, times[keys / 2],
-           times[keys * 99 / 100], times[keys - 1]);
-    fflush(stdout);
 }
 
-static void floods(void)
+/* Returns the 99th percentile. */
+static double echo_report(struct echoes *echoes, const char *what)
 {
-    struct screen_end end;
+    size_t count = echoes->count;
+    qsort(echoes->times, count, sizeof *echoes->times, compare);
+    double p99 = echoes->times[count * 99 / 100];
+    printf("%s  median %.1f ms, p99 %.1f ms, worst %.1f ms\n", what, echoes->times[count / 2], p99,
+           echoes->times[count - 1]);
+    fflush(stdout);
+    return p99;
+}
+
+/* `vmdeck attach`: the session's own echo, which the dashboard's is compared with. */
+static void attach_open(struct screen_end *end)
+{
+    char program[4096], id[SESSION_ID_SIZE];
+    CLEAN_SESSIONS struct session_list list = {0};
+    struct registry *registry = NULL;
+    struct error err = {0};
+    check(registry_open(&registry, NULL, &err) == 0 &&
+              session_list(registry, SESSIONS_ALL, &list, &err) == 0 && list.count == 1,
+          "the session");
+    memcpy(id, list.items[0].id, sizeof id);
+    registry_close(registry);
+    snprintf(program, sizeof program, "%s", vmdeck);
+    char verb[] = "attach", option[] = "--new";
+    char *const argv[] = {program, verb, id, option, NULL};
+    end_open(end, 50, 200, argv);
+    end_type(end, "exec bash --norc --noprofile\rPS1='dec''k> '; clear\r");
+    end_expect(end, "deck>");
+}
+
+/* Both screens are read; what comes is of no interest. */
+static void settle(struct screen_end *one, struct screen_end *other, double time)
+{
+    for (double until = seconds() + time; seconds() < until;) {
+        end_read(one, 10, SIZE_MAX);
+        end_read(other, 10, SIZE_MAX);
+    }
+}
+
+/* In turns: the session's own echo while nobody shows what floods, and the dashboard's. */
+static void beside_floods(struct screen_end *end, struct screen_end *attached, int rounds)
+{
+    static struct echoes own, shown, zoomed;
+    struct figures figures = {0};
+    double share = 0, sent = 0, all = 0;
+    for (int round = 0; round < rounds && round < ROUNDS_MAX; round++) {
+        end_type(end, "\x1d");
+        end_expect(end, "Fleet");
+        end_type(end, "l"); /* panes out of sight are let go after two seconds */
+        settle(end, attached, 4);
+        echo(attached, ROUND_KEYS, &own);
+        end_type(end, "1"); /* the first pane has the keyboard */
+        settle(end, attached, 2);
+        figures = (struct figures){0};
+        measure_process(end->pid, &figures);
+        double began = seconds(), before = end->sent;
+        echo(end, ROUND_KEYS, &shown);
+        measure_process(end->pid, &figures);
+        share += figures.cpu;
+        all += seconds() - began;
+        sent += end->sent - before;
+        end_type(end, "\x1d");
+        end_expect(end, "Fleet");
+        end_type(end, "z");
+        end_expect(end, "[zoom]");
+        echo(end, ROUND_KEYS, &zoomed);
+        end_type(end, "\x1dz\x1d");
+        end_expect(end, "Fleet");
+        end_type(end, "1");
+    }
+    double base = echo_report(&own, "echo, the session's own     ");
+    double ours = echo_report(&shown, "echo, beside 8 that flood   ");
+    echo_report(&zoomed, "echo, those out of sight    ");
+    printf("the dashboard's part of the p99: %.1f ms; its share of a processor: %.0f %%; %.2f MB/s "
+           "to the terminal\n",
+           ours - base, share * 100 / all, sent / all);
+}
+
+static void floods(int rounds)
+{
+    static struct echoes alone, own;
+    struct screen_end end, attached;
     deck_open_pane(&end, 50, 200);
-    echo(&end, "echo, alone                 ", KEYS);
+    attach_open(&attached);
+    echo(&attached, KEYS, &own);
+    echo(&end, KEYS, &alone);
+    echo_report(&own, "echo, the session's, alone  ");
+    echo_report(&alone, "echo, alone                 ");
     for (int i = 0; i < FLOODS; i++) {
         end_type(&end, "\x1d");
         end_expect(&end, "Fleet");
@@ -332,29 +420,15 @@ static void floods(void)
         end_expect(&end, "goes to the guest");
         end_type(&end, "while :; do seq 100000 999999; done\r\x1d="); /* tiled: room for the next */
     }
-    end_type(&end, "\x1d");
-    end_expect(&end, "Fleet");
-    end_type(&end, "1"); /* the first pane has the keyboard */
-    const struct timespec moment = {.tv_sec = 2};
-    nanosleep(&moment, NULL);
-    struct figures figures = {0};
-    measure_process(end.pid, &figures);
-    double began = seconds();
-    echo(&end, "echo, beside 8 that flood   ", FLOOD_KEYS);
-    measure_process(end.pid, &figures);
-    printf("                              the dashboard's share of a processor: %.0f %%\n",
-           figures.cpu * 100 / (seconds() - began));
-    end_type(&end, "\x1d");
-    end_expect(&end, "Fleet");
-    end_type(&end, "z"); /* the others are out of sight: what is left is the session's own */
-    end_expect(&end, "[zoom]");
-    echo(&end, "echo, those out of sight    ", FLOOD_KEYS);
+    beside_floods(&end, &attached, rounds);
+    end_close(&attached);
     end_close(&end);
 }
 
 /* The terminal takes 960 bytes a second; the guest must have what is typed at once. */
-static void slow_line(void)
+static void slow_line(int rounds)
 {
+    (void)rounds;
     struct screen_end end;
     char command[256], typed[80];
     struct stat status = {0};
@@ -385,20 +459,25 @@ static void slow_line(void)
 
 int main(int argc, char **argv)
 {
-    check(argc > 1 && mkdtemp(directory) != NULL, "tui_bench VMDECK [ROUNDS]");
+    check(argc > 1 && mkdtemp(directory) != NULL, "tui_bench VMDECK [ROUNDS [PART]]");
     vmdeck = argv[1];
     setvbuf(stdout, NULL, _IOLBF, 0); /* children must not have it twice */
     snprintf(data_file, sizeof data_file, "%s/data", directory);
-    pid_t session = session_start();
-    first_frame();
-    floods();
-    kill(session, SIGKILL); /* its floods go with it */
-    session = session_start();
-    slow_line();
-    kill(session, SIGKILL);
-    session = session_start();
-    throughput(argc > 2 ? atoi(argv[2]) : 3);
-    kill(session, SIGKILL);
+    static const struct {
+        const char *name;
+        void (*run)(int rounds);
+    } parts[] = {{"first-frame", first_frame},
+                 {"floods", floods},
+                 {"slow-line", slow_line},
+                 {"throughput", throughput}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (argc > 3 && strcmp(argv[3], parts[i].name) != 0)
+            continue;
+        pid_t session = session_start();
+        parts[i].run(argc > 2 ? atoi(argv[2]) : ROUNDS_MAX);
+        kill(session, SIGKILL); /* its floods go with it */
+        waitpid(session, NULL, 0);
+    }
     snprintf(self, sizeof self, "rm -rf %s", directory);
     return system(self) != 0;
 }

@@ -192,8 +192,8 @@ static void on_open(void *context, const cJSON *reply, const struct error *why)
 static void ours(const struct job *job, struct figures *figures)
 {
     static const struct client_events events = {NULL, on_ended};
-    static const struct client_command_events viewer = {on_started,  on_failed, on_output,
-                                                        on_accepted, on_exited, NULL};
+    static const struct client_command_events viewer = {on_started, on_failed, on_output,
+                                                        on_accepted, .exited = on_exited};
     struct viewing *viewing = calloc(1, sizeof *viewing);
     struct error err = {0};
     CLEAN_STRV struct strv argv = {0};

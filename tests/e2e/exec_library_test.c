@@ -63,8 +63,8 @@ static void on_exited(void *context, uint32_t code, uint32_t signal)
     over_count++;
 }
 
-static const struct client_command_events events = {on_started,  on_failed, on_output,
-                                                    on_accepted, on_exited, NULL};
+static const struct client_command_events events = {on_started, on_failed, on_output, on_accepted,
+                                                    .exited = on_exited};
 
 static void start(struct command *command, const char *script, const char *argument, bool input)
 {
