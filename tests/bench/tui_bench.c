@@ -79,16 +79,21 @@ static void end_type(const struct screen_end *end, const char *text)
     check(write(end->fd, text, strlen(text)) == (ssize_t)strlen(text), "the terminal");
 }
 
+static _Noreturn void end_missing(const struct screen_end *end, const char *text)
+{
+    int held = end->held < 512 ? (int)end->held : 512;
+    fprintf(stderr, "no '%s' in: …%.*s\n", text, held, end->tail + end->held - held);
+    exit(1);
+}
+
 /* Until the text came, and what is drawn with it. */
 static void end_expect(struct screen_end *end, const char *text)
 {
     double until = seconds() + 20;
     while (memmem(end->tail, end->held, text, strlen(text)) == NULL) {
         end_read(end, 100, SIZE_MAX);
-        if (seconds() > until) {
-            fprintf(stderr, "no '%s' in: %.*s\n", text, (int)end->held, end->tail);
-            exit(1);
-        }
+        if (seconds() > until)
+            end_missing(end, text);
     }
     for (until = seconds() + 0.3; seconds() < until;) /* beside a flood it is never quiet */
         end_read(end, 50, SIZE_MAX);
@@ -308,10 +313,8 @@ static void echo(struct screen_end *end, size_t keys, struct echoes *echoes)
         double began = seconds();
         end_type(end, key);
         while (memchr(end->tail, key[0], end->held) == NULL)
-            if (!end_read(end, 20000, SIZE_MAX) || seconds() - began > 20) {
-                fprintf(stderr, "no echo of '%s' in: %.*s\n", key, (int)end->held, end->tail);
-                exit(1);
-            }
+            if (!end_read(end, 20000, SIZE_MAX) || seconds() - began > 20)
+                end_missing(end, key);
         echoes->times[echoes->count++] = (seconds() - began) * 1000;
         for (double until = seconds() + 0.02; seconds() < until;) /* a fast typist */
             end_read(end, 10, SIZE_MAX);
@@ -394,6 +397,7 @@ static void beside_floods(struct screen_end *end, struct screen_end *attached, i
         end_type(end, "\x1dz\x1d");
         end_expect(end, "Fleet");
         end_type(end, "1");
+        end_expect(end, "goes to the guest");
     }
     double base = echo_report(&own, "echo, the session's own     ");
     double ours = echo_report(&shown, "echo, beside 8 that flood   ");
