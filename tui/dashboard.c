@@ -4,8 +4,9 @@
  * taken the frame before, so a slow line sees fewer frames and keys are never kept waiting. What a
  * guest answers to a key is drawn at once; panes without the keyboard, which nobody types into,
  * less often: drawing what floods there must not keep the echo from the processor. Figures that
- * only a look can tell (processor, memory) are asked for every SAMPLE_MS while the fleet is in
- * sight and the terminal has the focus.
+ * only a look can tell (processor, memory) are asked for while the fleet is in sight and the
+ * terminal has the focus: every SAMPLE_MS, and less often the longer nothing has happened. What
+ * happens in a session is heard of at once.
  */
 #include "tui/dashboard.h"
 
@@ -23,6 +24,7 @@
 #define FRAME_MS   16
 #define OTHERS_MS  50
 #define SAMPLE_MS  2000
+#define QUIET_MS   16000
 #define SETTLE_MS  60   /* a selection that moves on has no preview */
 #define HIDE_MS    2000 /* panes out of sight stay attached so long, for a quick way back */
 #define READ_BYTES 16384
@@ -103,7 +105,13 @@ void dashboard_quit(struct dashboard *d)
 static void on_sample(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
-    bool old = false;
+    bool old = false, quiet = fleet_quiet(&d->fleet, d->sampled_at);
+    if (!d->connected) /* after the first frame */
+        links_refresh(d->links);
+    d->connected = true;
+    d->sampled_at = uv_hrtime();
+    d->sample_ms = !quiet ? SAMPLE_MS : d->sample_ms < QUIET_MS ? d->sample_ms * 2 : QUIET_MS;
+    uv_timer_start(&d->sample, on_sample, d->sample_ms, 0);
     fleet_load(&d->fleet, d->host_cpus);
     for (size_t i = 0; i < d->fleet.shown_count; i++) {
         struct fleet_row *row = d->fleet.shown[i];
@@ -117,12 +125,22 @@ static void on_sample(uv_timer_t *timer)
     dashboard_damage(d); /* ages, the clock */
 }
 
+/* Something happens. */
+static void sample_soon(struct dashboard *d)
+{
+    d->sample_ms = SAMPLE_MS;
+    if (uv_is_active((uv_handle_t *)&d->sample) && uv_timer_get_due_in(&d->sample) > SAMPLE_MS)
+        uv_timer_start(&d->sample, on_sample, SAMPLE_MS, 0);
+}
+
 static void sample_control(struct dashboard *d)
 {
     bool wanted = d->focused && (d->view == VIEW_HOME || d->view == VIEW_FORM);
     bool active = uv_is_active((uv_handle_t *)&d->sample);
+    if (wanted)
+        sample_soon(d);
     if (wanted && !active)
-        uv_timer_start(&d->sample, on_sample, 0, SAMPLE_MS);
+        uv_timer_start(&d->sample, on_sample, 1, 0); /* not before what is to be drawn is out */
     else if (!wanted && active)
         uv_timer_stop(&d->sample);
 }
@@ -197,6 +215,8 @@ static void on_changed(void *context)
     struct dashboard *d = context;
     unsigned pending = 0;
     look(d);
+    if (!fleet_quiet(&d->fleet, d->sampled_at))
+        sample_soon(d);
     fleet_arrange(&d->fleet);
     for (size_t i = 0; i < d->fleet.count; i++)
         pending += d->fleet.rows[i]->pending;
@@ -215,6 +235,7 @@ static void on_log(void *context)
     bool sessions = false; /* it may be about a snapshot */
     for (int i = 1; i <= added && (size_t)i <= d->feed.count; i++)
         sessions = sessions || feed_at(&d->feed, d->feed.count - (size_t)i)->type == EVENT_SESSION;
+    sample_soon(d);
     if (sessions)
         fleet_children(&d->fleet, links_registry(d->links), NULL);
     if (added > 0) {
@@ -238,6 +259,7 @@ static void on_event(void *context, struct fleet_row *row, const char *name, con
     struct dashboard *d = context;
     const cJSON *done = cJSON_GetObjectItemCaseSensitive(event, "per_mille");
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step");
+    sample_soon(d);
     if (strcmp(name, "pending") == 0)
         answers_refresh(d);
     if (strcmp(name, "progress") == 0 && cJSON_IsNumber(done))
@@ -367,6 +389,8 @@ static void on_input(void *context, const struct input_event *event)
         d->focused = event->focused;
         sample_control(d);
     }
+    if (event->kind == INPUT_KEY)
+        sample_soon(d);
     dashboard_event(d, event);
 }
 

@@ -83,9 +83,11 @@ struct dashboard {
     struct input input;
     uv_timer_t frame, escape, sample, settle, hide, late;
     uv_signal_t signals[DASHBOARD_SIGNALS];
-    uint64_t drawn_at; /* ms, uv_now() */
-    int64_t now;       /* ms since 1970: the time that the frame shows */
-    uint64_t interval; /* ms between the last frame and the next, if it is dirty */
+    uint64_t drawn_at;              /* ms, uv_now() */
+    uint64_t sampled_at, sample_ms; /* ns, uv_hrtime(); until the next time */
+    bool connected;                 /* to the sessions */
+    int64_t now;                    /* ms since 1970: the time that the frame shows */
+    uint64_t interval;              /* ms between the last frame and the next, if it is dirty */
     bool dirty, focused, mouse;
     bool typed; /* into the focused pane, which has not answered yet */
     struct theme theme;

@@ -9,6 +9,8 @@
 
 #include "session/store/snapshots.h"
 
+#define FLEET_QUIET 0.03 /* of its processors: less is what an idle guest takes */
+
 const char *const fleet_sort_names[FLEET_SORTS] = {"age", "name", "state", "cpu", "memory"};
 
 const char *fleet_state_name(enum fleet_state state)
@@ -261,6 +263,20 @@ void fleet_sample_rest(struct fleet_row *row, uint64_t memory, uint64_t network,
     memmove(row->memory_samples, row->memory_samples + 1,
             sizeof row->memory_samples - sizeof row->memory_samples[0]);
     row->memory_samples[FLEET_SAMPLES - 1] = share > 1 ? 1 : share;
+}
+
+bool fleet_quiet(const struct fleet *fleet, uint64_t since)
+{
+    bool quiet = true;
+    for (size_t i = 0; i < fleet->count && quiet; i++) {
+        const struct fleet_row *row = fleet->rows[i];
+        if (row->sampled_at < since)
+            continue;
+        quiet = row->network_rate <= 0;
+        for (size_t k = 0; k < FLEET_SAMPLES; k++)
+            quiet = quiet && row->samples[k] < FLEET_QUIET;
+    }
+    return quiet;
 }
 
 void fleet_output(struct fleet_row *row, uint64_t written, uint64_t bells)

@@ -112,6 +112,9 @@ void fleet_sample(struct fleet_row *row, double cpu_seconds, uint64_t now);
 /* The same of memory in use and bytes of network so far; before fleet_sample(). */
 void fleet_sample_rest(struct fleet_row *row, uint64_t memory, uint64_t network, uint64_t now);
 
+/* Nothing was used lately by those that were sampled since; their graphs are flat. */
+bool fleet_quiet(const struct fleet *fleet, uint64_t since);
+
 /*
  * What its terminals have written in all, and how often they rang. A bell is noted in row->bell; of
  * what was there when it was first heard of nothing is.

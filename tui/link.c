@@ -168,6 +168,8 @@ static void on_event(void *context, const char *name, const cJSON *event)
     if (strcmp(name, "log") == 0)
         links_ask(link->row, false);
     links->events.event(links->context, link->row, name, event);
+    if (strcmp(name, "terminals") == 0) /* it is asked what when somebody looks */
+        return;
     links->events.changed(links->context);
 }
 
@@ -211,7 +213,7 @@ static void link_open(struct links *links, struct fleet_row *row)
     }
     row->link = link;
     client_request(link->client, "subscribe", NULL, NULL, NULL);
-    links_ask(row, true);
+    links_ask(row, false);
     links->events.connected(links->context, row, link->client, NULL);
 }
 
@@ -221,7 +223,7 @@ static bool wanted(const struct session_record *record, int64_t now)
            (record->state == SESSION_DEAD && now - record->ended < FLEET_ENDED_MS);
 }
 
-void links_refresh(struct links *links)
+static void links_look(struct links *links, bool connect)
 {
     CLEAN_SESSIONS struct session_list list = {0};
     struct fleet *fleet = links->fleet;
@@ -233,7 +235,8 @@ void links_refresh(struct links *links)
     for (size_t i = 0; i < list.count; i++) {
         struct fleet_row *row =
             wanted(&list.items[i], now) ? fleet_put(fleet, &list.items[i]) : NULL;
-        if (row != NULL && row->ended == 0 && row->link == NULL && row->state != FLEET_SUSPENDED)
+        if (connect && row != NULL && row->ended == 0 && row->link == NULL &&
+            row->state != FLEET_SUSPENDED)
             link_open(links, row);
     }
     for (size_t i = fleet->count; i > 0; i--) {
@@ -244,6 +247,11 @@ void links_refresh(struct links *links)
     }
     fleet_arrange(fleet);
     links->events.changed(links->context);
+}
+
+void links_refresh(struct links *links)
+{
+    links_look(links, true);
 }
 
 static void on_notify(uv_poll_t *watch, int status, int events)
@@ -296,7 +304,7 @@ int links_open(struct links **out, uv_loop_t *loop, struct fleet *fleet,
         return rc;
     }
     *out = links;
-    links_refresh(links);
+    links_look(links, false);
     return 0;
 }
 

@@ -23,6 +23,7 @@ struct links_events {
     void (*event)(void *context, struct fleet_row *row, const char *name, const cJSON *event);
 };
 
+/* Knows the sessions from the registry at once; links_refresh() connects to them. */
 int links_open(struct links **out, uv_loop_t *loop, struct fleet *fleet,
                const struct links_events *events, void *context, struct error *err);
 void links_close(struct links *links); /* NULL is fine */

@@ -20,6 +20,7 @@ struct peer {
     bool birth;      /* started this host */
     bool greeted;    /* has said hello */
     bool subscribed; /* gets the session's events as they happen */
+    bool listed;     /* knows the terminals as they are */
     bool broken;     /* broke the protocol: nothing of it counts any more */
     struct relay *relays[CONTROL_STREAMS_MAX]; /* by stream id minus one */
 };

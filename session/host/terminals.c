@@ -21,6 +21,19 @@
 
 static int terminal_spawn(struct terminal *terminal, struct error *err);
 
+/* Told once: who wants to know more asks. So a flood of output is no flood of events. */
+static void terminals_changed(const struct host *host)
+{
+    for (struct peer *peer = host->peers; peer != NULL; peer = peer->next) {
+        if (!peer->subscribed || !peer->listed)
+            continue;
+        cJSON *event = cJSON_CreateObject();
+        cJSON_AddStringToObject(event, "event", "terminals");
+        peer->listed = false;
+        peer_event(peer, event);
+    }
+}
+
 /* Sends what waits, as far as the guest takes it. */
 static void terminal_pump(struct terminal *terminal)
 {
@@ -103,6 +116,7 @@ static void terminal_over(struct terminal *terminal, cJSON *event)
     if (terminal->main && !host->config.keep)
         host->over = true;
     terminal->end = event;
+    terminals_changed(host);
     viewers_end(terminal, event);
     terminal_check_over(host);
 }
@@ -144,6 +158,7 @@ static void on_output(void *context, unsigned channel, const uint8_t *data, uint
     terminal->written += size;
     term_write(terminal->term, data, size);
     viewers_flush(terminal);
+    terminals_changed(terminal->host);
     guest_consumed(terminal->command, channel, size);
 }
 
@@ -366,6 +381,7 @@ int terminal_open(struct host *host, const struct terminal_options *options, str
     terminal->id = ++host->terminal_ids;
     terminal->used = ++host->terminal_uses;
     terminal_link(host, terminal);
+    terminals_changed(host);
     *out = terminal;
     return 0;
 }
@@ -464,6 +480,7 @@ int terminal_request_list(struct peer *peer, const cJSON *request, struct error 
         cJSON_AddBoolToObject(object, "main", t->main);
         cJSON_AddItemToArray(array, object);
     }
+    peer->listed = true;
     peer_reply(peer, (uint32_t)json_number(request, "id", 0), reply, NULL);
     return 1;
 }

@@ -56,7 +56,7 @@ idle() { # WHAT
     echo "idle 20 s, $1: $(grep -c epoll_wait trace || true) wake-ups, $(grep -cv 'resumed\|detached\|attached' trace || true) system calls," \
         "ticks $before -> $after"
 }
-idle 'the fleet, which is asked for figures every 2 s'
+idle 'the fleet'
 t send-keys -t a: C-]
 idle 'ten panes'
 t send-keys -t a: C-]
