@@ -114,16 +114,15 @@ void answers_moved(struct dashboard *d)
 static void on_rule(void *context, const cJSON *reply, const struct error *why)
 {
     struct asking *asking = context;
-    struct answers *answers = &asking->d->answers;
+    struct given *given = &asking->d->answers.given[asking->turn % ANSWERS_KEPT];
     const cJSON *id;
     if (reply == NULL)
         dashboard_say(asking->d, true, "%s", why->message);
     cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(reply, "rules"))
     {
-        if (asking->turn != answers->turn || answers->made_count == ANSWERS_MADE ||
-            !cJSON_IsNumber(id))
+        if (asking->turn != given->turn || given->made_count == ANSWERS_MADE || !cJSON_IsNumber(id))
             continue;
-        struct made_rule *made = &answers->made[answers->made_count++];
+        struct made_rule *made = &given->made[given->made_count++];
         memcpy(made->session, asking->session, sizeof made->session);
         made->id = (uint32_t)id->valuedouble;
     }
@@ -169,12 +168,13 @@ static void send_once(struct dashboard *d, const struct review_group *group, boo
 
 static void remember(struct dashboard *d, const struct answer *answer, const char *pattern)
 {
-    struct answers *answers = &d->answers;
-    answers->turn++;
-    answers->made_count = 0;
-    answers->saved = strcmp(answer->scope, "saved") == 0;
-    answers->allowed = strcmp(answer->verb, "allow") == 0;
-    snprintf(answers->pattern, sizeof answers->pattern, "%s", pattern);
+    struct given *given = &d->answers.given[++d->answers.turn % ANSWERS_KEPT];
+    given->made_count = 0;
+    given->saved = strcmp(answer->scope, "saved") == 0;
+    given->allowed = strcmp(answer->verb, "allow") == 0;
+    given->turn = d->answers.turn;
+    given->time = d->answers.given_at = human_now();
+    snprintf(given->pattern, sizeof given->pattern, "%s", pattern);
 }
 
 void answers_command(const struct dashboard *d, const struct review_group *group,
@@ -208,12 +208,11 @@ void answers_give(struct dashboard *d, const struct answer *answer)
     remember(d, answer, text);
     answers_command(d, group, answer, text, &command);
     if (once && group->waits && d->review.wide == 0 && !d->review.precise && !d->review.everywhere)
-        send_once(d, group, d->answers.allowed);
+        send_once(d, group, strcmp(answer->verb, "allow") == 0);
     else
         for (size_t i = 0; i < d->fleet.count; i++)
             if (d->review.everywhere || strcmp(d->fleet.rows[i]->id, group->session) == 0)
                 send_rule(d, d->fleet.rows[i], answer, text);
-    d->answers.given_at = human_now();
     review_settle(&d->review, group, d->answers.given_at);
     bool last = d->page.chosen + 1 >= (long)d->page.lines.count;
     page_move(&d->page, last ? -1 : 1); /* the next one, before this one goes */
@@ -224,18 +223,17 @@ void answers_give(struct dashboard *d, const struct answer *answer)
 
 /* --- and taking it back */
 
-static void undo_saved(struct dashboard *d)
+static void undo_saved(struct dashboard *d, const struct given *given)
 {
     CLEAN_SAVED_RULES struct saved_rules rules = {0};
     struct error err = {0};
-    const struct answers *answers = &d->answers;
     struct registry *registry = links_registry(d->links);
-    enum saved_verdict verdict = answers->allowed ? SAVED_ALLOW : SAVED_DENY;
+    enum saved_verdict verdict = given->allowed ? SAVED_ALLOW : SAVED_DENY;
     int rc = saved_rules_list(registry, &rules, &err);
     for (size_t i = rules.count; i > 0 && rc == 0; i--) {
         const struct saved_rule *rule = &rules.items[i - 1];
         if (rule->verdict != verdict || rule->internal ||
-            strcmp(rule->pattern, answers->pattern) != 0)
+            strcmp(rule->pattern, given->pattern) != 0)
             continue;
         rc = saved_rule_remove(registry, rule->id, &err);
         break;
@@ -244,31 +242,47 @@ static void undo_saved(struct dashboard *d)
         dashboard_say(d, true, "%s", err.message);
 }
 
+/* The newest that was not taken back yet. */
+static struct given *undo_next(struct answers *answers)
+{
+    for (unsigned i = 0; i < ANSWERS_KEPT && i < answers->turn; i++) {
+        struct given *given = &answers->given[(answers->turn - i) % ANSWERS_KEPT];
+        if (given->turn != 0)
+            return given;
+    }
+    return NULL;
+}
+
 void answers_undo(struct dashboard *d)
 {
-    struct answers *answers = &d->answers;
-    if (answers->made_count == 0) {
-        dashboard_say(d, true,
-                      answers->turn == 0 ? "no answer to take back"
-                                         : "the last answer made no rule: its request has gone on");
+    struct given *given = undo_next(&d->answers);
+    if (given == NULL) {
+        dashboard_say(d, true, "no answer to take back");
         return;
     }
-    for (size_t i = 0; i < answers->made_count; i++) {
-        const struct fleet_row *row = fleet_find(&d->fleet, answers->made[i].session);
+    given->turn = 0;
+    if (given->made_count == 0) {
+        dashboard_say(d, true, "the answer for %s made no rule: its request has gone on",
+                      given->pattern);
+        return;
+    }
+    for (size_t i = 0; i < given->made_count; i++) {
+        const struct fleet_row *row = fleet_find(&d->fleet, given->made[i].session);
         struct client *client = row != NULL ? links_client(row) : NULL;
         if (client == NULL)
             continue;
         cJSON *request = cJSON_CreateObject();
-        cJSON_AddNumberToObject(request, "rule", answers->made[i].id);
+        cJSON_AddNumberToObject(request, "rule", given->made[i].id);
         client_request(client, "rules_rm", request, on_answered, d);
     }
-    const struct fleet_row *row = fleet_find(&d->fleet, answers->made[0].session);
+    const struct fleet_row *row = fleet_find(&d->fleet, given->made[0].session);
     dashboard_say(d, false, "taken back: vmdeck rules %s rm %u%s",
-                  row != NULL ? fleet_word(row) : answers->made[0].session, answers->made[0].id,
-                  answers->made_count > 1 ? ", and in the other sessions" : "");
-    if (answers->saved)
-        undo_saved(d);
-    answers->made_count = 0;
-    memset(d->review.answered, 0, sizeof d->review.answered);
+                  row != NULL ? fleet_word(row) : given->made[0].session, given->made[0].id,
+                  given->made_count > 1 ? ", and in the other sessions" : "");
+    if (given->saved)
+        undo_saved(d, given);
+    for (size_t i = 0; i < REVIEW_ANSWERED; i++)
+        if (d->review.answered[i].time == given->time)
+            d->review.answered[i] = (struct review_answered){0};
     answers_changed(d);
 }

@@ -106,9 +106,6 @@ static void on_sample(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
     bool old = false, quiet = fleet_quiet(&d->fleet, d->sampled_at);
-    if (!d->connected) /* after the first frame */
-        links_refresh(d->links);
-    d->connected = true;
     d->sampled_at = uv_hrtime();
     d->sample_ms = !quiet ? SAMPLE_MS : d->sample_ms < QUIET_MS ? d->sample_ms * 2 : QUIET_MS;
     uv_timer_start(&d->sample, on_sample, d->sample_ms, 0);
@@ -123,6 +120,14 @@ static void on_sample(uv_timer_t *timer)
     if (old)
         links_refresh(d->links);
     dashboard_damage(d); /* ages, the clock */
+}
+
+static void on_connect(uv_timer_t *timer)
+{
+    struct dashboard *d = timer->data;
+    links_refresh(d->links);
+    if (uv_is_active((uv_handle_t *)&d->sample))
+        uv_timer_start(&d->sample, on_sample, 0, 0);
 }
 
 /* Something happens. */
@@ -140,7 +145,7 @@ static void sample_control(struct dashboard *d)
     if (wanted)
         sample_soon(d);
     if (wanted && !active)
-        uv_timer_start(&d->sample, on_sample, 1, 0); /* not before what is to be drawn is out */
+        uv_timer_start(&d->sample, on_sample, 0, 0);
     else if (!wanted && active)
         uv_timer_stop(&d->sample);
 }
@@ -529,8 +534,8 @@ static int open_all(struct dashboard *d, struct error *err)
 {
     static const struct links_events links_events = {on_changed, on_log, on_connected, on_event};
     static const struct pane_events pane_events = {on_pane_damage, on_pane_bell, on_pane_ended};
-    uv_timer_t *const timers[] = {&d->frame,  &d->escape, &d->sample,
-                                  &d->settle, &d->hide,   &d->late};
+    uv_timer_t *const timers[] = {&d->frame, &d->escape, &d->sample, &d->settle,
+                                  &d->hide,  &d->late,   &d->connect};
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
         uv_timer_init(&d->loop, timers[i]);
         timers[i]->data = d;
@@ -557,6 +562,7 @@ static int open_all(struct dashboard *d, struct error *err)
     d->host_memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     enter(d);
     dashboard_view(d, VIEW_HOME);
+    uv_timer_start(&d->connect, on_connect, 1, 0); /* when the first frame is out */
     return 0;
 }
 

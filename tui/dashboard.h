@@ -29,7 +29,8 @@
 #define DASHBOARD_MAX_COLS 500
 #define DASHBOARD_SIGNALS  6
 #define NOTICE_MAX         512
-#define ANSWERS_MADE       256  /* rules of one answer that can be taken back */
+#define ANSWERS_KEPT       16   /* answers that can be taken back */
+#define ANSWERS_MADE       256  /* rules of one of them */
 #define SUBJECT_MAX        4097 /* a path */
 
 enum view { VIEW_HOME, VIEW_PANES, VIEW_PAGE, VIEW_FORM, VIEWS };
@@ -57,19 +58,23 @@ struct answer {
     const char *verb, *scope; /* allow or deny; once, session or saved */
 };
 
-/* The last answer, and who is asked what waits. */
+/* What was answered, and who is asked what waits. */
 struct answers {
-    struct made_rule {
-        char session[SESSION_ID_SIZE];
-        uint32_t id;
-    } made[ANSWERS_MADE];
-    size_t made_count;
-    bool saved, allowed;
-    char pattern[2048];
-    unsigned turn; /* counts answers; a reply that comes later is of no use */
-    unsigned open; /* requests to hosts that have no reply yet */
-    bool again;    /* something changed meanwhile */
-    int64_t of;    /* the group that the choices were made for */
+    struct given {
+        struct made_rule {
+            char session[SESSION_ID_SIZE];
+            uint32_t id;
+        } made[ANSWERS_MADE];
+        size_t made_count;
+        bool saved, allowed;
+        char pattern[2048];
+        unsigned turn; /* 0: none, or it was taken back */
+        int64_t time;
+    } given[ANSWERS_KEPT]; /* by turn */
+    unsigned turn;         /* counts answers; a reply that comes much later is of no use */
+    unsigned open;         /* requests to hosts that have no reply yet */
+    bool again;            /* something changed meanwhile */
+    int64_t of;            /* the group that the choices were made for */
     int64_t given_at;
 };
 
@@ -81,11 +86,10 @@ struct dashboard {
     struct canvas canvas;
     struct watch *keyboard;
     struct input input;
-    uv_timer_t frame, escape, sample, settle, hide, late;
+    uv_timer_t frame, escape, sample, settle, hide, late, connect;
     uv_signal_t signals[DASHBOARD_SIGNALS];
     uint64_t drawn_at;              /* ms, uv_now() */
     uint64_t sampled_at, sample_ms; /* ns, uv_hrtime(); until the next time */
-    bool connected;                 /* to the sessions */
     int64_t now;                    /* ms since 1970: the time that the frame shows */
     uint64_t interval;              /* ms between the last frame and the next, if it is dirty */
     bool dirty, focused, mouse;
@@ -212,7 +216,9 @@ void review_draw(struct dashboard *d, struct rect area);
 
 /* lists.c: snapshots; mounts and rules of a session */
 void lists_show(struct dashboard *d, enum action action);
-void lists_again(struct dashboard *d);                     /* does nothing where it is not shown */
+void lists_fill(struct dashboard *d, enum page_kind kind,
+                const cJSON *reply);   /* PAGE_MOUNTS or PAGE_RULES of d->listed, from its host */
+void lists_again(struct dashboard *d); /* does nothing where it is not shown */
 unsigned lists_where(const struct dashboard *d);           /* where its keys are; 0: not shown */
 const enum action *lists_hints(const struct dashboard *d); /* ends with ACTION_NONE */
 enum action lists_shown(const struct dashboard *d); /* what shows it; ACTION_NONE: no list is */

@@ -238,6 +238,36 @@ static void draw_title(const struct deck *deck, struct canvas *canvas, struct re
     canvas_label(canvas, area.row, area.col + 1, area.cols - 2, text, label);
 }
 
+/* What is at the place of a border: titles beside it, and whether it comes from above. */
+static void draw_joint(const struct deck *deck, struct canvas *canvas, int row, int col,
+                       struct style style)
+{
+    static const uint32_t joints[] = {0x2502, 0x2502, 0x2510, 0x2524,
+                                      0x2502, 0x251c, 0x252c, 0x253c};
+    unsigned kind = 0; /* 1: above, 2: to the left, 4: to the right */
+    for (int i = 0; i < LAYOUT_PANES; i++) {
+        struct rect area = layout_area(&deck->layout, i);
+        if (!deck->used[i])
+            continue;
+        bool before = area.col + area.cols == col;
+        if (before && row > area.row && row <= area.row + area.rows)
+            kind |= 1;
+        if (area.row == row && (before || area.col == col + 1))
+            kind |= before ? 2 : 4;
+    }
+    canvas_glyph(canvas, row, col, &joints[kind], 1, 1, style);
+}
+
+static void draw_border(const struct deck *deck, struct canvas *canvas, struct rect area,
+                        struct style style)
+{
+    int col = area.col + area.cols;
+    if (deck->zoom || col >= canvas->cols)
+        return;
+    for (int row = area.row; row < area.row + area.rows; row++)
+        draw_joint(deck, canvas, row, col, style);
+}
+
 void deck_draw(struct deck *deck, struct canvas *canvas, const struct theme *theme)
 {
     int panes[LAYOUT_PANES], count = layout_panes(&deck->layout, panes);
@@ -247,9 +277,7 @@ void deck_draw(struct deck *deck, struct canvas *canvas, const struct theme *the
         if (!deck_visible(deck, &deck->panes[index]))
             continue;
         draw_title(deck, canvas, area, index, i + 1, theme);
-        if (!deck->zoom && area.col + area.cols < canvas->cols)
-            canvas_column(canvas, area.row, area.col + area.cols, area.rows,
-                          theme->roles[ROLE_BORDER]);
+        draw_border(deck, canvas, area, theme->roles[ROLE_BORDER]);
         area.row++;
         area.rows--;
         pane_draw(&deck->panes[index], canvas, area, index == deck->focus, theme);

@@ -3,6 +3,8 @@
 
 #include "tui/dashboard.h"
 
+#define HINT_COLS 16 /* in less nothing is said */
+
 struct rect dashboard_area(const struct dashboard *d)
 {
     return (struct rect){0, 0, d->canvas.rows - 1, d->canvas.cols};
@@ -33,7 +35,7 @@ static void draw_hints(struct dashboard *d, int row, unsigned where, const enum 
 }
 
 /* The oldest request that waits, and the keys that lead to it; returns the columns that it took. */
-static int draw_asked(struct dashboard *d, int row, int col, const char *leave_key)
+static int draw_asked(struct dashboard *d, int row, int col, int end, const char *leave_key)
 {
     const struct review_group *group = d->review.waits > 0 ? &d->review.groups[0] : NULL;
     char text[512], key[KEY_NAME_MAX];
@@ -41,31 +43,32 @@ static int draw_asked(struct dashboard *d, int row, int col, const char *leave_k
         return 0;
     const struct fleet_row *session = fleet_find(&d->fleet, group->session);
     bindings_key(&d->bindings, WHERE_HOME, ACTION_ALLOW, key);
-    snprintf(text, sizeof text, "%s: %.40s %.20s %.200s   %s %s answers  ",
+    snprintf(text, sizeof text, "%s %s answers %s: %.40s %.20s %.200s   ", leave_key, key,
              session != NULL ? fleet_word(session) : group->session, feed_process(group->object),
-             feed_method(group->object), group->host, leave_key, key);
-    return canvas_label(&d->canvas, row, col, d->canvas.cols - col - 1, d->theme.roles[ROLE_STATUS],
-                        text);
+             feed_method(group->object), group->host);
+    return canvas_label(&d->canvas, row, col, end - col - 1, d->theme.roles[ROLE_STATUS], text);
 }
 
-static void draw_pane_line(struct dashboard *d, int row)
+static void draw_pane_line(struct dashboard *d, int row, int end)
 {
     const struct pane *pane = deck_focused(&d->deck);
     struct style style = d->theme.roles[ROLE_STATUS];
     size_t waiting = fleet_count(&d->fleet, FLEET_WAITING);
     char leave_key[KEY_NAME_MAX];
-    int cols = d->canvas.cols, used = 1;
+    int used = 1;
     bindings_key(&d->bindings, WHERE_PANE, ACTION_LEAVE, leave_key);
     if (waiting > 0) {
-        used += canvas_printf(&d->canvas, row, used, cols - used, d->theme.roles[ROLE_WAITING],
+        used += canvas_printf(&d->canvas, row, used, end - used, d->theme.roles[ROLE_WAITING],
                               " ? %zu waiting ", waiting);
-        used += draw_asked(d, row, used + 1, leave_key) + 1;
+        used += draw_asked(d, row, used + 1, end, leave_key) + 1;
     }
+    if (end - used < HINT_COLS)
+        return;
     if (pane != NULL && pane->scrolling)
-        canvas_printf(&d->canvas, row, used, cols - used, style,
+        canvas_printf(&d->canvas, row, used, end - used, style,
                       "scrollback: / search  v select  y copy  Esc back to the guest");
     else if (pane != NULL)
-        canvas_printf(&d->canvas, row, used, cols - used, style,
+        canvas_printf(&d->canvas, row, used, end - used, style,
                       "%s dashboard   %dx%d   everything else goes to the guest", leave_key,
                       pane->cols, pane->rows);
 }
@@ -87,8 +90,8 @@ static void draw_page_hints(struct dashboard *d, int row)
         draw_hints(d, row, WHERE_PAGE, page, sizeof page / sizeof page[0]);
 }
 
-/* What calls for the user from out of sight, at the end of the line. */
-static void draw_marks(struct dashboard *d, int row)
+/* What calls for the user from out of sight, at the end of the line; returns where it begins. */
+static int draw_marks(struct dashboard *d, int row)
 {
     size_t waiting = fleet_count(&d->fleet, FLEET_WAITING), bells = 0;
     const struct fleet_row *first = NULL;
@@ -106,7 +109,7 @@ static void draw_marks(struct dashboard *d, int row)
         canvas_text(&d->canvas, row, end, d->canvas.cols - end, d->theme.roles[ROLE_WAITING], text);
     }
     if (first == NULL || d->view == VIEW_HOME)
-        return;
+        return end;
     if (bells > 1)
         snprintf(text, sizeof text, "  ! %zu bells ", bells);
     else
@@ -116,6 +119,7 @@ static void draw_marks(struct dashboard *d, int row)
     style.bg = d->theme.roles[ROLE_STATUS].bg;
     style.attrs |= d->theme.roles[ROLE_STATUS].attrs & CELL_REVERSE;
     canvas_text(&d->canvas, row, end - width, width, style, text);
+    return end - width;
 }
 
 static void draw_home_hints(struct dashboard *d, int row)
@@ -159,8 +163,7 @@ static void draw_status(struct dashboard *d)
                      "Enter starts it   Tab completes, or next   Space switches   Esc back");
         draw_marks(d, row);
     } else if (d->view == VIEW_PANES) {
-        draw_pane_line(d, row);
-        draw_marks(d, row);
+        draw_pane_line(d, row, draw_marks(d, row));
     } else if (lists_where(d) != 0) {
         const enum action *hints = lists_hints(d);
         size_t count = 0;

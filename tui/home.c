@@ -69,7 +69,7 @@ void home_title(struct dashboard *d, struct rect area, const char *title, bool a
 static void draw_preview(struct dashboard *d, struct rect area)
 {
     const struct fleet_row *row = fleet_selected(&d->fleet);
-    char title[FLEET_TEXT * 3] = " ";
+    char title[FLEET_TEXT * 3] = "";
     if (row != NULL)
         snprintf(title, sizeof title, " %s%s%s ", fleet_word(row),
                  row->title[0] != '\0' ? " · " : "", row->title);

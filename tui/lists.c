@@ -184,7 +184,7 @@ static void snapshot_line(struct shelf *shelf, size_t index, const char *prefix)
              : shelf->d->canvas.cols < ID_COLS ? record->id
                                                : "-");
     human_bytes((uint64_t)record->size, size);
-    human_age(human_now() - record->created, age);
+    human_age(shelf->d->now - record->created, age);
     users_of(shelf, index, &users);
     const char *const texts[] = {name,
                                  record->id,
@@ -299,28 +299,36 @@ static void fill_rules(struct dashboard *d, const cJSON *reply)
     add_line(d, "", ROLE_DIM, &line);
 }
 
+void lists_fill(struct dashboard *d, enum page_kind kind, const cJSON *reply)
+{
+    const struct fleet_row *row = fleet_find(&d->fleet, d->listed);
+    char title[FLEET_TEXT];
+    snprintf(title, sizeof title, "%s of %s", kind == PAGE_MOUNTS ? "Mounts" : "Rules",
+             row != NULL ? fleet_word(row) : d->listed);
+    page_clear(&d->page, kind, title);
+    if (kind == PAGE_MOUNTS)
+        fill_mounts(d, reply);
+    else
+        fill_rules(d, reply);
+    page_move(&d->page, 0);
+}
+
 static void on_answer(void *context, const cJSON *reply, const struct error *why)
 {
     struct asking *asking = context;
     struct dashboard *d = asking->d;
     enum page_kind kind = asking->kind;
-    const struct fleet_row *row = fleet_find(&d->fleet, asking->session);
-    char title[FLEET_TEXT];
     bool stale =
         d->view != VIEW_PAGE || d->page.kind != kind || strcmp(d->listed, asking->session) != 0;
     asking_free(asking);
     if (stale)
         return;
-    snprintf(title, sizeof title, "%s of %s", kind == PAGE_MOUNTS ? "Mounts" : "Rules",
-             row != NULL ? fleet_word(row) : d->listed);
-    page_clear(&d->page, kind, title);
-    if (reply == NULL)
+    if (reply != NULL) {
+        lists_fill(d, kind, reply);
+    } else {
+        page_clear(&d->page, kind, kind == PAGE_MOUNTS ? "Mounts" : "Rules");
         snprintf(d->page.hint, sizeof d->page.hint, "%.120s", why->message);
-    else if (kind == PAGE_MOUNTS)
-        fill_mounts(d, reply);
-    else
-        fill_rules(d, reply);
-    page_move(&d->page, 0);
+    }
     dashboard_damage(d);
 }
 

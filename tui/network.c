@@ -262,20 +262,23 @@ static void draw_box(struct canvas *canvas, struct rect box, const char *title,
     canvas_label(canvas, box.row, box.col + 2, box.cols - 4, theme->roles[ROLE_TITLE], title);
 }
 
-void network_draw_card(const struct theme *theme, const char *title, int64_t time,
+void network_draw_card(const struct theme *theme, const char *title, int64_t time, int64_t until,
                        const cJSON *object, struct canvas *canvas, struct rect area)
 {
     struct rect box = area;
-    char clock[HUMAN_SIZE];
+    char clock[HUMAN_SIZE], end[HUMAN_SIZE];
     box.cols = area.cols - 4 < CARD_COLS ? area.cols - 4 : CARD_COLS;
     struct card card = {.theme = theme,
                         .canvas = canvas,
                         .inside = {0, 0, area.rows - 4, box.cols - 4},
                         .count = true};
     human_clock(time, clock);
+    human_clock(until, end);
     for (int pass = 0; pass < 2; pass++) {
         card.row = 0;
         card_row(&card, "time", clock, ROLE_TEXT);
+        if (until != 0)
+            card_row(&card, "until", end, ROLE_ASK);
         card_members(&card, object);
         if (pass > 0)
             break;

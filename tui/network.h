@@ -17,8 +17,8 @@ struct network_line {
 void network_draw_line(const struct network_line *line, const struct feed_entry *entry,
                        struct canvas *canvas, struct rect area);
 
-/* Everything that the object has, in a box over the area. `row` NULL: not of the log. */
-void network_draw_card(const struct theme *theme, const char *title, int64_t time,
+/* Everything that the object has, in a box over the area. `until`: it waits so long; 0: no more. */
+void network_draw_card(const struct theme *theme, const char *title, int64_t time, int64_t until,
                        const cJSON *object, struct canvas *canvas, struct rect area);
 
 /* Text in a style, or in the line's own where it is chosen. */

@@ -153,13 +153,14 @@ static void draw_card(struct dashboard *d, struct rect area)
     const char *session = group != NULL ? group->session : entry != NULL ? entry->session : "";
     const cJSON *object = group != NULL ? group->object : entry != NULL ? entry->object : NULL;
     const struct fleet_row *row = fleet_find(&d->fleet, session);
+    bool waits = group != NULL && group->waits;
     char title[FLEET_TEXT];
     if (object == NULL)
         return;
     snprintf(title, sizeof title, " %s%s · %s ", row != NULL ? fleet_word(row) : session,
-             group != NULL && group->waits ? " asks" : "", session);
-    network_draw_card(&d->theme, title, group != NULL ? group->time : entry->time, object,
-                      &d->canvas, area);
+             waits ? " asks" : "", session);
+    int64_t time = waits ? group->asked : group != NULL ? group->time : entry->time;
+    network_draw_card(&d->theme, title, time, waits ? group->time : 0, object, &d->canvas, area);
 }
 
 void pages_draw(struct dashboard *d, struct rect area)

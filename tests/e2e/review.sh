@@ -67,7 +67,8 @@ play 'wait 1 waiting' 'wait \? asker .*2 requests' 'wait \? .*GET .*site.test:[0
     'key N' 'wait A .*site.test:[0-9]+/file' 'wait D .*other.test.*denied when asked' \
     'wait \$ E2E_TOKEN injected for api.site.test' \
     'key Esc R' 'wait Review · 0 waiting · 0 refused' 'wait Secrets' "save $PWD/answered" \
-    'key u' 'wait taken back: vmdeck rules asker rm [0-9]+'
+    'key u' 'wait taken back: vmdeck rules asker rm [0-9]+' \
+    'key u' 'wait other.test made no rule' 'key u' 'wait no answer to take back'
 run "$VMDECK" rules asker
 [[ $(cat out) =~ other.test|[[:space:]]site.test ]] && fail "rules are left: $(cat out)"
 grep -q "$E2E_TOKEN" asked answered && fail 'the value of a secret is shown'

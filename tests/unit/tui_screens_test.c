@@ -11,7 +11,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "session/store/snapshots.h"
 #include "tui/dashboard.h"
 
 #define NOW        1767362531000 /* 2026-01-02 14:02:11 UTC */
@@ -245,7 +248,7 @@ static void add_sessions(struct dashboard *d)
 
 static void fill_pane(struct pane *pane, const char *session, const char *text, int rows, int cols)
 {
-    const struct term_options options = {.rows = rows, .cols = cols, .history = 10};
+    const struct term_options options = {.rows = rows, .cols = cols, .history = 100};
     assert_int_equal(term_new(&pane->term, &options, NULL), 0);
     term_write(pane->term, text, strlen(text));
     snprintf(pane->session, sizeof pane->session, "%s", session);
@@ -333,6 +336,162 @@ static void as_refused(struct dashboard *d)
     dashboard_act(d, ACTION_EVERYWHERE);
 }
 
+/* Many requests, of two sessions, to few hosts. */
+static void as_grouped(struct dashboard *d)
+{
+    static const struct {
+        const char *session, *process, *method, *host, *path;
+        int count, left;
+    } rows[] = {{"b0117de2", "cargo", "GET", "static.crates.io", "/crates/serde/serde-1.0", 14, 21},
+                {"b0117de2", "git", "GET", "github.com", "/o/r/info/refs", 2, 22},
+                {"db7e57a3", "pip", "GET", "pypi.org", "/simple/psycopg/", 5, 27},
+                {"db7e57a3", "curl", "HEAD", "pypi.org", "/", 1, 28}};
+    uint64_t id = 10;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        for (int k = 0; k < rows[i].count; k++) {
+            CLEAN_FREE char *json = str_printf(
+                "{\"id\":%llu,\"time\":\"2026-01-02T14:02:10Z\",\"protocol\":\"https\",\"host\":"
+                "\"%s\",\"port\":443,\"method\":\"%s\",\"path\":\"%s\",\"flow\":%llu,"
+                "\"left_ms\":%d,\"process\":{\"pid\":%d,\"name\":\"%s\"}}",
+                (unsigned long long)id, rows[i].host, rows[i].method, rows[i].path,
+                (unsigned long long)id + 20, rows[i].left * 1000, 300 + (int)i, rows[i].process);
+            review_add(&d->review, rows[i].session, cJSON_Parse(json), NOW);
+            id++;
+        }
+    assert_int_equal(review_build(&d->review, &d->feed), 0);
+    as_review(d);
+    dashboard_act(d, ACTION_DOWN);
+    dashboard_act(d, ACTION_DOWN);
+}
+
+/* What waits, in full. */
+static void as_asks(struct dashboard *d)
+{
+    as_review(d);
+    dashboard_act(d, ACTION_DETAILS);
+}
+
+static void as_complete(struct dashboard *d)
+{
+    as_form(d);
+    for (const char *image = "default:latest\0default:2025\0node:22\0"; *image != '\0';
+         image += strlen(image) + 1)
+        assert_int_equal(strv_add(&d->form.images, image), 0);
+    static const struct input_event tab = {.kind = INPUT_KEY, .key = KEYCODE_TAB};
+    static const struct input_event letter = {
+        .kind = INPUT_KEY, .key = 'd', .bytes = (const uint8_t *)"d", .size = 1};
+    form_event(&d->form, &tab);
+    form_event(&d->form, &letter);
+    form_event(&d->form, &tab);
+}
+
+static void as_list(struct dashboard *d, enum page_kind kind, const char *json)
+{
+    cJSON *reply = cJSON_Parse(json);
+    assert_non_null(reply);
+    snprintf(d->listed, sizeof d->listed, "b0117de2");
+    d->view = VIEW_PAGE;
+    lists_fill(d, kind, reply);
+    cJSON_Delete(reply);
+}
+
+static void as_mounts(struct dashboard *d)
+{
+    as_list(
+        d, PAGE_MOUNTS,
+        "{\"mounts\":[{\"guest\":\"/src\",\"host\":\"/home/ada/build-web\",\"read_only\":false},"
+        "{\"guest\":\"/root/.cache\"},"
+        "{\"guest\":\"/reference\",\"host\":\"/usr/share/doc\",\"read_only\":true}]}");
+}
+
+static void as_rules(struct dashboard *d)
+{
+    as_list(d, PAGE_RULES,
+            "{\"default\":\"ask\",\"rules\":["
+            "{\"id\":1,\"action\":\"allow\",\"source\":\"option\",\"pattern\":\"*.github.com\"},"
+            "{\"id\":2,\"action\":\"allow-internal\",\"source\":\"option\",\"pattern\":"
+            "\"db.internal:5432\"},"
+            "{\"id\":5,\"action\":\"allow\",\"source\":\"session\",\"pattern\":"
+            "\"GET registry.example.org\"},"
+            "{\"id\":6,\"action\":\"deny\",\"source\":\"saved\",\"pattern\":"
+            "\"*.telemetry.example.com\"}]}");
+    page_move(&d->page, 2);
+}
+
+/* --- snapshots: these come from the registry */
+
+static char state_home[] = "/tmp/screens-XXXXXX";
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void add_snapshot(struct registry *registry, const char *id, const char *name,
+                         const char *session, int64_t age, int64_t size)
+{
+    struct error err = {0};
+    CLEAN_FREE char *path = str_printf("%s/%s.qcow2", state_home, id);
+    struct snapshot_record record = {
+        .kind = strcmp(name, "base-deps") == 0 ? SNAPSHOT_DISK : SNAPSHOT_RAM,
+        .name = name,
+        .path = path,
+        .image = "default",
+        .session = session,
+        .session_name = strcmp(session, "b0117de2") == 0 ? "build-web" : "old-parser",
+        .size = size,
+        .created = NOW - age};
+    assert_int_equal(path_write(path, 0600, "x", 1, &err), 0);
+    assert_int_equal(snapshot_add(registry, &record, &err), 0);
+    assert_string_equal(record.id, id);
+}
+
+static void as_snapshots(struct dashboard *d)
+{
+    static const struct links_events silent = {.changed = nothing, .log = nothing};
+    struct registry *registry = NULL;
+    struct error err = {0};
+    CLEAN_FREE char *config = str_printf("{\"resume\":\"%s/ba5ede95.qcow2\"}", state_home);
+    struct session_record record = {.name = "build-web",
+                                    .image = "node:22",
+                                    .command = "make",
+                                    .state = SESSION_SUSPENDED,
+                                    .cpus = 1,
+                                    .config = config,
+                                    .created = NOW - 3 * HOUR};
+    path_remove(state_home, NULL);
+    assert_int_equal(path_mkdirs(state_home, 0700, &err), 0);
+    assert_int_equal(registry_open(&registry, NULL, &err), 0);
+    snprintf(record.id, sizeof record.id, "b0117de2");
+    assert_int_equal(session_add_known(registry, &record, &err), 0);
+    add_snapshot(registry, "ba5ede95", "base-deps", "01d9a4b4", 2 * DAY, 432013312);
+    add_snapshot(registry, "0badcafe", "", "01d9a4b4", 5 * DAY, 123731968);
+    add_snapshot(registry, "be40e001", "before-upgrade", "b0117de2", 2 * HOUR, 98566144);
+    add_snapshot(registry, "9ee4f00d", "green", "b0117de2", 14 * MINUTE, 99614720);
+    registry_close(registry);
+    fleet_free(&d->fleet);
+    d->fleet = (struct fleet){0};
+    assert_int_equal(links_open(&d->links, &d->loop, &d->fleet, &silent, d, &err), 0);
+    lists_show(d, ACTION_SNAPSHOTS);
+    page_move(&d->page, 2);
+}
+
+/* Looking back, with lines chosen. */
+static void as_scroll(struct dashboard *d)
+{
+    as_panes(d);
+    struct pane *pane = deck_focused(&d->deck);
+    for (int i = 1; i <= 200; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "test %03d ... ok\r\n", i);
+        term_write(pane->term, line, strlen(line));
+    }
+    pane_scroll(pane, true);
+    pane_page(pane, -5);
+    pane_select(pane);
+    pane_move(pane, 2);
+}
+
 static void as_help(struct dashboard *d)
 {
     pages_help(d);
@@ -343,9 +502,13 @@ static const struct {
     const char *name;
     void (*make)(struct dashboard *d);
 } states[] = {
-    {"home", as_home}, {"empty", as_empty},   {"palette", as_palette}, {"stop", as_stop},
-    {"form", as_form}, {"panes", as_panes},   {"log", as_log},         {"network", as_network},
-    {"card", as_card}, {"review", as_review}, {"refused", as_refused}, {"help", as_help},
+    {"home", as_home},       {"empty", as_empty},     {"palette", as_palette},
+    {"stop", as_stop},       {"form", as_form},       {"panes", as_panes},
+    {"log", as_log},         {"network", as_network}, {"card", as_card},
+    {"review", as_review},   {"refused", as_refused}, {"help", as_help},
+    {"grouped", as_grouped}, {"asks", as_asks},       {"complete", as_complete},
+    {"mounts", as_mounts},   {"rules", as_rules},     {"snapshots", as_snapshots},
+    {"scroll", as_scroll},
 };
 
 static const struct {
@@ -397,7 +560,8 @@ static void print_screen(const struct dashboard *d, struct buf *out)
 static void close_handle(uv_handle_t *handle, void *unused)
 {
     (void)unused;
-    uv_close(handle, NULL);
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
 }
 
 static void draw(size_t state, size_t size, struct buf *out)
@@ -429,6 +593,7 @@ static void draw(size_t state, size_t size, struct buf *out)
     page_free(&d->page);
     form_free(&d->form);
     strv_free(&d->asked_about);
+    links_close(d->links);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&d->loop), 0);
@@ -475,5 +640,9 @@ int main(void)
     setenv("XDG_CONFIG_HOME", "/proc/none", 1);
     setenv("TZ", "UTC", 1);
     tzset();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (mkdtemp(state_home) == NULL || setenv("XDG_STATE_HOME", state_home, 1) < 0)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    path_remove(state_home, NULL);
+    return failed;
 }
