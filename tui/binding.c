@@ -35,7 +35,7 @@ const struct action_row action_rows[] = {
     {ACTION_ALLOW_ALWAYS, "allow-always", WHERE_REVIEW, "A", "allow its host for good"},
     {ACTION_DENY_SESSION, "deny-session", WHERE_REVIEW, "D", "deny its host for the session"},
     {ACTION_DENY_ALWAYS, "deny-always", WHERE_REVIEW, "X", "deny its host for good"},
-    {ACTION_UNDO, "undo", WHERE_REVIEW, "u", "take the last answer back: its rule goes"},
+    {ACTION_UNDO, "undo", WHERE_REVIEW, "u", "take the last answer back, then the one before"},
     {ACTION_WIDER, "wider", WHERE_REVIEW, "h", "this host, or *.of its domain"},
     {ACTION_PRECISE, "precise", WHERE_REVIEW, "m", "anything, or this method and path"},
     {ACTION_EVERYWHERE, "everywhere", WHERE_REVIEW, "e", "in this session, or in every one"},

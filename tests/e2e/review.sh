@@ -13,7 +13,8 @@ mkdir www && echo hello >www/file
 "$(dirname "$0")/net_witness.py" "$PWD" &
 witness=$!
 stop_all() { "$VMDECK" stop --all >/dev/null 2>&1; }
-t() { tmux -u -f /dev/null -S "$HOME/tmux" "$@"; }
+echo 'set -g exit-empty off' >"$HOME/tmux.conf" # a server that goes takes no new session
+t() { tmux -u -f "$HOME/tmux.conf" -S "$HOME/tmux" "$@"; }
 trap 'stop_all; kill "$witness"; t kill-server 2>/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
 await() { # WHAT COMMAND…

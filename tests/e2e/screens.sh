@@ -6,7 +6,8 @@
 screens=$(dirname "$0")/../tui/screens
 
 unset TMUX TMUX_PANE
-t() { tmux -u -f /dev/null -S "$HOME/tmux" "$@"; }
+echo 'set -g exit-empty off' >"$HOME/tmux.conf" # a server that goes takes no new session
+t() { tmux -u -f "$HOME/tmux.conf" -S "$HOME/tmux" "$@"; }
 trap 't kill-server 2>/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
 
