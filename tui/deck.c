@@ -177,14 +177,10 @@ static void deck_wheel(struct pane *pane, bool up)
             pane_input(pane, &key);
         return;
     }
-    if (!pane->scrolling && up) {
+    if (!pane->scrolling && up && (pane->skipped || term_history(pane->term) > 0))
         pane_scroll(pane, true);
-        pane->cursor = 0;
-    }
-    pane_move(pane, up ? -WHEEL_LINES : WHEEL_LINES);
-    int rows, cols;
-    term_size(pane->term, &rows, &cols);
-    if (pane->scrolling && !up && pane->cursor >= rows - 1)
+    pane_page(pane, up ? -WHEEL_LINES : WHEEL_LINES);
+    if (pane->scrolling && !up && pane->offset == 0 && !pane->selecting)
         pane_scroll(pane, false);
 }
 
@@ -230,7 +226,8 @@ static void draw_title(const struct deck *deck, struct canvas *canvas, struct re
     const char *title = pane->term != NULL ? term_title(pane->term) : "";
     char label[FLEET_TEXT * 3], more[64] = "";
     if (pane->scrolling)
-        snprintf(more, sizeof more, " [-%ld of %zu]", pane->offset, term_history(pane->term));
+        snprintf(more, sizeof more, " [%s%ld of %zu]", pane->offset > 0 ? "-" : "", pane->offset,
+                 term_history(pane->term));
     snprintf(label, sizeof label, " %d %s%s%s%s%s%s ", number,
              row != NULL ? fleet_word(row) : pane->session, *title != '\0' ? " · " : "", title,
              more, deck->zoom ? " [zoom]" : "", row != NULL && row->pending > 0 ? " ?" : "");

@@ -26,6 +26,9 @@ static void draw_hints(struct dashboard *d, int row, unsigned where, const enum 
         for (size_t k = 0; k < action_row_count; k++)
             if (action_rows[k].action == actions[i])
                 label = action_rows[k].name;
+        const char *dash = strchr(label, '-');
+        if (dash != NULL && (where & (WHERE_MOUNTS | WHERE_RULES)) != 0)
+            label = dash + 1; /* of what, the list says */
         int need = canvas_width(name) + 1 + canvas_width(label) + 2;
         if (!dashboard_can(d, actions[i]) || name[0] == '\0' || col + need > d->canvas.cols)
             continue;
@@ -125,13 +128,13 @@ static int draw_marks(struct dashboard *d, int row)
 static void draw_home_hints(struct dashboard *d, int row)
 {
     static const enum action moving[] = {
-        ACTION_ATTACH, ACTION_NEW,    ACTION_STOP,        ACTION_SNAPSHOT,  ACTION_FORK,
-        ACTION_FILTER, ACTION_MOUNTS, ACTION_HELP,        ACTION_COMMAND,   ACTION_WAITING,
+        ACTION_ATTACH, ACTION_NEW,    ACTION_HELP,        ACTION_STOP,      ACTION_SNAPSHOT,
+        ACTION_FORK,   ACTION_FILTER, ACTION_MOUNTS,      ACTION_COMMAND,   ACTION_WAITING,
         ACTION_PANES,  ACTION_REVIEW, ACTION_SPLIT_RIGHT, ACTION_SNAPSHOTS, ACTION_NETWORK,
         ACTION_LOG,    ACTION_QUIT};
-    static const enum action still[] = {ACTION_RESUME,    ACTION_NEW,     ACTION_STOP,
-                                        ACTION_SNAPSHOTS, ACTION_FILTER,  ACTION_HELP,
-                                        ACTION_COMMAND,   ACTION_WAITING, ACTION_QUIT};
+    static const enum action still[] = {ACTION_RESUME,  ACTION_NEW,       ACTION_HELP,
+                                        ACTION_STOP,    ACTION_SNAPSHOTS, ACTION_FILTER,
+                                        ACTION_COMMAND, ACTION_WAITING,   ACTION_QUIT};
     const struct fleet_row *selected = fleet_selected(&d->fleet);
     if (selected != NULL && (selected->state == FLEET_PAUSED || selected->state == FLEET_SUSPENDED))
         draw_hints(d, row, WHERE_HOME, still, sizeof still / sizeof still[0]);

@@ -89,9 +89,12 @@ static void draw_preview(struct dashboard *d, struct rect area)
 static void draw_decision(struct dashboard *d, int row, const struct feed_entry *entry)
 {
     const struct fleet_row *session = fleet_find(&d->fleet, entry->session);
+    bool processes = d->feed.processes;
+    for (size_t i = 0; i < d->review.waits && !processes; i++)
+        processes = *feed_process(d->review.groups[i].object) != '\0';
     const struct network_line look = {.theme = &d->theme,
                                       .who = session != NULL ? fleet_word(session) : entry->session,
-                                      .processes = d->feed.processes};
+                                      .processes = processes};
     network_draw_line(&look, entry, &d->canvas, (struct rect){row, 1, 1, d->canvas.cols - 2});
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tui/deck.h"
 #include "tui/edit.h"
 #include "tui/feed.h"
 #include "tui/fleet.h"
@@ -179,6 +180,17 @@ static void test_samples(void **state)
         fleet_sample(&row, (double)i * 100, i * 1000000000);
     assert_int_equal(row.sample_count, FLEET_SAMPLES);
     assert_true(row.samples[0] == 1);
+
+    /* quiet is when all that was sampled since has a flat graph */
+    struct fleet_row *rows[] = {&row};
+    const struct fleet fleet = {.rows = rows, .count = 1};
+    assert_false(fleet_quiet(&fleet, row.sampled_at));
+    assert_true(fleet_quiet(&fleet, row.sampled_at + 1));
+    for (uint64_t i = 40; i < 40 + FLEET_SAMPLES; i++) {
+        assert_false(fleet_quiet(&fleet, 0));
+        fleet_sample(&row, 3900, i * 1000000000);
+    }
+    assert_true(fleet_quiet(&fleet, 0));
 }
 
 /* What a guest prints, drawn into a part of the canvas. */
@@ -250,6 +262,38 @@ static void test_scrollback(void **state)
     buf_free(&copy);
     canvas_free(&canvas);
     pane_free(&pane);
+}
+
+/* The wheel moves what is seen, and leaves where it began. */
+static void test_wheel(void **state)
+{
+    static const struct {
+        enum input_button button;
+        long offset;
+    } steps[] = {{MOUSE_DOWN, 0}, {MOUSE_UP, 3}, {MOUSE_UP, 6}, {MOUSE_DOWN, 3}, {MOUSE_DOWN, 0},
+                 {MOUSE_UP, 3},   {MOUSE_UP, 6}, {MOUSE_UP, 7}, {MOUSE_UP, 7},   {MOUSE_DOWN, 4}};
+    struct fleet fleet = {0};
+    struct deck deck;
+    (void)state;
+    deck_init(&deck, &fleet, &(const struct pane_events){0}, NULL);
+    assert_true(deck_open(&deck, "c1a0de01", 1, DECK_BESIDE));
+    struct pane *pane = deck_focused(&deck);
+    const struct term_options options = {.rows = 9, .cols = 20, .history = 100};
+    assert_int_equal(term_new(&pane->term, &options, NULL), 0);
+    layout_arrange(&deck.layout, (struct rect){0, 0, 10, 20});
+    struct input_event event = {
+        .kind = INPUT_MOUSE, .button = MOUSE_UP, .press = true, .row = 5, .col = 5};
+    assert_true(deck_mouse(&deck, &event));
+    assert_false(pane->scrolling); /* there is nothing to look back to */
+    for (int i = 1; i < 16; i++)
+        term_write(pane->term, "line\r\n", 6);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        event.button = steps[i].button;
+        assert_true(deck_mouse(&deck, &event));
+        assert_int_equal(pane->offset, steps[i].offset);
+        assert_int_equal(pane->scrolling, steps[i].offset > 0);
+    }
+    deck_free(&deck);
 }
 
 static void test_feed(void **state)
@@ -351,8 +395,8 @@ int main(void)
         cmocka_unit_test(test_labels), cmocka_unit_test(test_wide_is_never_cut),
         cmocka_unit_test(test_fleet),  cmocka_unit_test(test_samples),
         cmocka_unit_test(test_pane),   cmocka_unit_test(test_scrollback),
-        cmocka_unit_test(test_feed),   cmocka_unit_test(test_page),
-        cmocka_unit_test(test_edit),
+        cmocka_unit_test(test_wheel),  cmocka_unit_test(test_feed),
+        cmocka_unit_test(test_page),   cmocka_unit_test(test_edit),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     setenv("XDG_CONFIG_HOME", "/proc/none", 1);
