@@ -309,6 +309,10 @@ static void act_attach(struct dashboard *d, enum action action)
                                                        : DECK_REPLACE);
 }
 
+/* In the order of the actions. */
+static const enum layout_direction directions[] = {LAYOUT_LEFT, LAYOUT_DOWN, LAYOUT_UP,
+                                                   LAYOUT_RIGHT};
+
 /* Actions on the panes: done, and the panes are shown. */
 static void act_deck(struct dashboard *d, enum action action)
 {
@@ -339,9 +343,9 @@ static void act_deck(struct dashboard *d, enum action action)
         break;
     default:
         if (action >= ACTION_FOCUS_LEFT && action <= ACTION_FOCUS_RIGHT)
-            deck_focus(&d->deck,
-                       (const enum layout_direction[]){LAYOUT_LEFT, LAYOUT_DOWN, LAYOUT_UP,
-                                                       LAYOUT_RIGHT}[action - ACTION_FOCUS_LEFT]);
+            deck_focus(&d->deck, directions[action - ACTION_FOCUS_LEFT]);
+        if (action >= ACTION_MOVE_LEFT && action <= ACTION_MOVE_RIGHT)
+            deck_move(&d->deck, directions[action - ACTION_MOVE_LEFT]);
         break;
     }
     dashboard_view(d, d->deck.layout.count > 0 ? VIEW_PANES : VIEW_HOME);
@@ -349,8 +353,6 @@ static void act_deck(struct dashboard *d, enum action action)
 
 static void act_grow(struct dashboard *d, enum action action)
 {
-    static const enum layout_direction directions[] = {LAYOUT_LEFT, LAYOUT_DOWN, LAYOUT_UP,
-                                                       LAYOUT_RIGHT};
     if (deck_focused(&d->deck) == NULL)
         return;
     layout_grow(&d->deck.layout, d->deck.focus, directions[action - ACTION_GROW_LEFT], 4);
@@ -667,6 +669,10 @@ static void (*const handlers[ACTIONS])(struct dashboard *, enum action) = {
     [ACTION_FOCUS_DOWN] = act_deck,
     [ACTION_FOCUS_UP] = act_deck,
     [ACTION_FOCUS_RIGHT] = act_deck,
+    [ACTION_MOVE_LEFT] = act_deck,
+    [ACTION_MOVE_DOWN] = act_deck,
+    [ACTION_MOVE_UP] = act_deck,
+    [ACTION_MOVE_RIGHT] = act_deck,
     [ACTION_GROW_LEFT] = act_grow,
     [ACTION_GROW_DOWN] = act_grow,
     [ACTION_GROW_UP] = act_grow,

@@ -149,6 +149,13 @@ void deck_focus(struct deck *deck, enum layout_direction direction)
         deck->focus = next;
 }
 
+void deck_move(struct deck *deck, enum layout_direction direction)
+{
+    int next = layout_neighbour(&deck->layout, deck->focus, direction);
+    if (deck->layout.count > 0 && !deck->zoom && next >= 0)
+        layout_swap(&deck->layout, deck->focus, next);
+}
+
 void deck_tiled(struct deck *deck)
 {
     int panes[LAYOUT_PANES], count = layout_panes(&deck->layout, panes);

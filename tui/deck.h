@@ -45,6 +45,7 @@ bool deck_visible(const struct deck *deck, const struct pane *pane);
 void deck_next(struct deck *deck);
 void deck_go(struct deck *deck, int number); /* the number in a pane's title */
 void deck_focus(struct deck *deck, enum layout_direction direction);
+void deck_move(struct deck *deck, enum layout_direction direction); /* the pane itself */
 void deck_tiled(struct deck *deck);
 void deck_main(struct deck *deck);
 

@@ -32,6 +32,15 @@ static int node_of(const struct layout *layout, int pane)
     return -1;
 }
 
+void layout_swap(struct layout *layout, int pane, int other)
+{
+    int a = node_of(layout, pane), b = node_of(layout, other);
+    if (a < 0 || b < 0)
+        return;
+    layout->nodes[a].pane = other;
+    layout->nodes[b].pane = pane;
+}
+
 static void node_replace(struct layout *layout, int parent, int old, int new)
 {
     if (parent < 0) {

@@ -35,6 +35,9 @@ struct layout {
 bool layout_add(struct layout *layout, int pane, bool beside, int added);
 void layout_remove(struct layout *layout, int pane);
 
+/* They change places. */
+void layout_swap(struct layout *layout, int pane, int other);
+
 /* All panes anew: in a grid, or the first one large and the others stacked at its right. */
 void layout_tiled(struct layout *layout, const int *panes, int count);
 void layout_main(struct layout *layout, const int *panes, int count);

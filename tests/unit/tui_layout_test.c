@@ -51,6 +51,16 @@ static void test_split(void **state)
     assert_int_equal(layout_pane_at(&layout, 3, 3), 0);
     assert_int_equal(layout_pane_at(&layout, 3, 40), -1); /* the border */
 
+    layout_swap(&layout, 0, 2);
+    layout_arrange(&layout, whole);
+    assert_int_equal(layout_pane_at(&layout, 3, 3), 2);
+    assert_int_equal(layout_area(&layout, 0).row, 12);
+    check(&layout, whole);
+    layout_swap(&layout, 0, 2);
+    layout_swap(&layout, 0, 5); /* there is none */
+    layout_arrange(&layout, whole);
+    assert_int_equal(layout_area(&layout, 0).cols, 40);
+
     layout_grow(&layout, 0, LAYOUT_RIGHT, 10);
     layout_arrange(&layout, whole);
     assert_in_range(layout_area(&layout, 0).cols, 49, 51);
