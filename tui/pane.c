@@ -67,24 +67,15 @@ static void on_failed(void *context, const struct error *why, int status)
     stream_over(context, why->message);
 }
 
-static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
-                      bool last)
+static void stream_settle(struct stream *stream)
 {
-    struct stream *stream = context;
-    struct pane *pane = stream->pane;
-    (void)last;
-    if (pane == NULL || !stream->painted)
-        client_consumed(stream->command, channel, size);
-    else
-        stream->owed += size;
-    if (pane == NULL)
-        return;
-    pane->events->damage(pane->context, pane); /* even if it changes nothing: for the credit */
-    if (stream->next_term != NULL) {
-        term_write(stream->next_term, data, size);
-        buf_consume(term_replies(stream->next_term), buf_len(term_replies(stream->next_term)));
-        return;
-    }
+    if (stream->owed > 0)
+        client_consumed(stream->command, CONTROL_STDOUT, stream->owed);
+    stream->owed = 0;
+}
+
+static void pane_write(struct pane *pane, const uint8_t *data, uint32_t size)
+{
     long before = (long)term_history(pane->term);
     uint64_t evicted = term_evicted(pane->term);
     term_write(pane->term, data, size);
@@ -97,6 +88,30 @@ static void on_output(void *context, unsigned channel, const uint8_t *data, uint
         pane->anchor -= came;
         pane_move(pane, 0);
     }
+}
+
+static void on_output(void *context, unsigned channel, const uint8_t *data, uint32_t size,
+                      bool last)
+{
+    struct stream *stream = context;
+    struct pane *pane = stream->pane;
+    (void)channel;
+    (void)last;
+    stream->owed += size;
+    if (pane == NULL || !stream->painted)
+        stream_settle(stream);
+    if (pane == NULL)
+        return;
+    if (stream->next_term != NULL) {
+        term_write(stream->next_term, data, size);
+        buf_consume(term_replies(stream->next_term), buf_len(term_replies(stream->next_term)));
+        return;
+    }
+    pane_write(pane, data, size);
+    if (term_frame_held(pane->term))
+        stream_settle(stream); /* there is nothing to draw before the rest has come */
+    else
+        pane->events->damage(pane->context, pane); /* where nothing changed, for the credit */
 }
 
 static void on_accepted(void *context, uint32_t bytes)
@@ -225,13 +240,6 @@ void pane_complete(struct pane *pane)
         pane->stream->next_term = term;
     else
         term_free(term);
-}
-
-static void stream_settle(struct stream *stream)
-{
-    if (stream->owed > 0)
-        client_consumed(stream->command, CONTROL_STDOUT, stream->owed);
-    stream->owed = 0;
 }
 
 void streams_settle(const struct streams *streams)

@@ -310,6 +310,37 @@ static void test_pane_completes(void **state)
     assert_null(w->terminal->viewers);
 }
 
+static void count(void *context, struct pane *pane)
+{
+    (void)pane;
+    ++*(unsigned *)context;
+}
+
+/* A frame that the guest holds together is drawn when it is complete, however long it is. */
+static void test_pane_frame(void **state)
+{
+    static const struct pane_events events = {count, on_pane, on_pane};
+    struct world *w = *state;
+    struct streams streams = {0};
+    unsigned damage = 0;
+    struct pane pane = {.terminal = 1, .events = &events, .streams = &streams, .context = &damage};
+    pane_attach(&pane, w->client, ROWS, COLS);
+    turn(w);
+    damage = 0;
+    guest_writes(w, "\033[?2026h", 8);
+    guest_counts(w, 0, 9999);
+    assert_int_equal(damage, 0);
+    assert_false(pane.skipped);
+    row_is(pane.term, ROWS - 2, "009999");
+    guest_writes(w, "\033[?2026l", 8);
+    assert_true(damage > 0);
+    damage = 0;
+    guest_writes(w, "\033]0;title only\a", 16);
+    assert_true(damage > 0);
+    pane_free(&pane);
+    turn(w);
+}
+
 /* Let go, or gone, while what is missing is on its way. */
 static void test_pane_leaves(void **state)
 {
@@ -344,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_small_credit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pane_completes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pane_frame, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pane_leaves, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
