@@ -17,6 +17,7 @@
 
 #include "vm/vfs/mount.h"
 #include "vm/vfs/notify.h"
+#include "vm/vfs/shadow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,6 +27,7 @@ static struct pool *pool;
 static struct notifier *notifier;
 static struct fdcache *cache;
 static struct shadows *shadows;
+static struct hooks hooks;
 static int peer = -1;
 
 static void on_frame(void *context, struct inbound *frame)
@@ -40,13 +42,6 @@ static void on_ended(void *context, const struct error *why)
     (void)why;
 }
 
-static void on_denied(void *context, struct mount *mount, const char *path)
-{
-    (void)context;
-    (void)mount;
-    (void)path;
-}
-
 static void on_mount_ended(void *context, struct mount *mount)
 {
     (void)context;
@@ -54,7 +49,7 @@ static void on_mount_ended(void *context, struct mount *mount)
 }
 
 static const struct port_events port_events = {on_frame, on_ended};
-static const struct mount_events mount_events = {on_denied, on_mount_ended};
+static const struct mount_events mount_events = {on_mount_ended};
 
 static void drain(void)
 {
@@ -73,6 +68,8 @@ static void start(void)
         vfs_port_open(&port, &loop, fds[0], epoch, &port_events, NULL, NULL) < 0 ||
         fdcache_open(&cache, NULL) < 0 || shadows_open(&shadows, patterns, 2, NULL) < 0)
         abort();
+    struct hook hook = shadows_hook(shadows);
+    hooks_add(&hooks, &hook);
     peer = fds[1];
 }
 
@@ -107,7 +104,7 @@ static struct mount *new_mount(bool host)
                                   .host = host ? "/usr/include/linux" : NULL,
                                   .read_only = host,
                                   .memory = 8u << 20,
-                                  .shadows = shadows,
+                                  .hooks = &hooks,
                                   .cache = cache,
                                   .notifier = notifier,
                                   .port = port,

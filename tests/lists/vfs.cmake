@@ -13,4 +13,5 @@ target_compile_definitions(vfs_mount_test PRIVATE CONFORMANCE="$<TARGET_FILE:fs_
 add_dependencies(vfs_mount_test fs_conformance)
 
 vmdeck_unit(vfs_parts vm_vfs)
+vmdeck_unit(vfs_hook vm_vfs)
 vmdeck_fuzz(fuse_request vm_vfs)

@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "vm/vfs/hostfs.h"
 
-enum { NEEDS_NODE = 1, NEEDS_WRITE = 2, SILENT = 4, QUICK = 8 };
+enum { NEEDS_NODE = 1, NEEDS_WRITE = 2, SILENT = 4, QUICK = 8, NAME = 16, RENAME = 32 };
 
 #define MAX_BACKGROUND 64u
 #define MAX_READAHEAD  RELAY_DATA_MAX
@@ -39,25 +39,27 @@ static int run_nothing(struct call *call)
 struct operation {
     const char *name;
     call_run *run;
-    uint16_t least; /* bytes of argument */
+    uint16_t least; /* bytes of argument, in front of the names if there are any */
     uint8_t needs;
 };
 
 static const struct operation operations[] = {
-    [FUSE_LOOKUP] = {"lookup", ops_lookup, 2, NEEDS_NODE | QUICK},
+    [FUSE_LOOKUP] = {"lookup", ops_lookup, 0, NEEDS_NODE | QUICK | NAME},
     [FUSE_FORGET] = {"forget", ops_forget, sizeof(struct fuse_forget_in), SILENT | QUICK},
     [FUSE_GETATTR] = {"getattr", ops_getattr, sizeof(struct fuse_getattr_in), NEEDS_NODE | QUICK},
     [FUSE_SETATTR] = {"setattr", ops_setattr, sizeof(struct fuse_setattr_in),
                       NEEDS_NODE | NEEDS_WRITE},
     [FUSE_READLINK] = {"readlink", ops_readlink, 0, NEEDS_NODE | QUICK},
-    [FUSE_SYMLINK] = {"symlink", ops_symlink, 4, NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_MKNOD] = {"mknod", ops_mknod, sizeof(struct fuse_mknod_in) + 2, NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_MKDIR] = {"mkdir", ops_mkdir, sizeof(struct fuse_mkdir_in) + 2, NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_UNLINK] = {"unlink", ops_unlink, 2, NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_RMDIR] = {"rmdir", ops_rmdir, 2, NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_RENAME] = {"rename", ops_rename, sizeof(struct fuse_rename_in) + 4,
-                     NEEDS_NODE | NEEDS_WRITE},
-    [FUSE_LINK] = {"link", ops_link, sizeof(struct fuse_link_in) + 2, NEEDS_NODE | NEEDS_WRITE},
+    [FUSE_SYMLINK] = {"symlink", ops_symlink, 0, NEEDS_NODE | NEEDS_WRITE | NAME},
+    [FUSE_MKNOD] = {"mknod", ops_mknod, sizeof(struct fuse_mknod_in),
+                    NEEDS_NODE | NEEDS_WRITE | NAME},
+    [FUSE_MKDIR] = {"mkdir", ops_mkdir, sizeof(struct fuse_mkdir_in),
+                    NEEDS_NODE | NEEDS_WRITE | NAME},
+    [FUSE_UNLINK] = {"unlink", ops_unlink, 0, NEEDS_NODE | NEEDS_WRITE | NAME},
+    [FUSE_RMDIR] = {"rmdir", ops_rmdir, 0, NEEDS_NODE | NEEDS_WRITE | NAME},
+    [FUSE_RENAME] = {"rename", ops_rename, sizeof(struct fuse_rename_in),
+                     NEEDS_NODE | NEEDS_WRITE | RENAME},
+    [FUSE_LINK] = {"link", ops_link, sizeof(struct fuse_link_in), NEEDS_NODE | NEEDS_WRITE | NAME},
     [FUSE_OPEN] = {"open", ops_open, sizeof(struct fuse_open_in), NEEDS_NODE},
     [FUSE_READ] = {"read", ops_read, sizeof(struct fuse_read_in), NEEDS_NODE},
     [FUSE_WRITE] = {"write", ops_write, sizeof(struct fuse_write_in), NEEDS_NODE | NEEDS_WRITE},
@@ -78,16 +80,16 @@ static const struct operation operations[] = {
     [FUSE_RELEASEDIR] = {"releasedir", ops_releasedir, sizeof(struct fuse_release_in), QUICK},
     [FUSE_FSYNCDIR] = {"fsyncdir", ops_fsyncdir, sizeof(struct fuse_fsync_in), NEEDS_NODE},
     [FUSE_ACCESS] = {"access", ops_access, sizeof(struct fuse_access_in), NEEDS_NODE},
-    [FUSE_CREATE] = {"create", ops_create, sizeof(struct fuse_create_in) + 2,
-                     NEEDS_NODE | NEEDS_WRITE},
+    [FUSE_CREATE] = {"create", ops_create, sizeof(struct fuse_create_in),
+                     NEEDS_NODE | NEEDS_WRITE | NAME},
     [FUSE_DESTROY] = {"destroy", run_nothing, 0, 0},
     [FUSE_BATCH_FORGET] = {"batch_forget", ops_batch_forget, sizeof(struct fuse_batch_forget_in),
                            SILENT},
     [FUSE_FALLOCATE] = {"fallocate", ops_fallocate, sizeof(struct fuse_fallocate_in),
                         NEEDS_NODE | NEEDS_WRITE},
     [FUSE_READDIRPLUS] = {"readdirplus", ops_readdirplus, sizeof(struct fuse_read_in), NEEDS_NODE},
-    [FUSE_RENAME2] = {"rename2", ops_rename2, sizeof(struct fuse_rename2_in) + 4,
-                      NEEDS_NODE | NEEDS_WRITE},
+    [FUSE_RENAME2] = {"rename2", ops_rename, sizeof(struct fuse_rename2_in),
+                      NEEDS_NODE | NEEDS_WRITE | RENAME},
     [FUSE_LSEEK] = {"lseek", ops_lseek, sizeof(struct fuse_lseek_in), NEEDS_NODE},
     [FUSE_COPY_FILE_RANGE] = {"copy_file_range", ops_copy, sizeof(struct fuse_copy_file_range_in),
                               NEEDS_NODE | NEEDS_WRITE},
@@ -181,22 +183,6 @@ const char *call_string(struct call *call, size_t *at, size_t max)
     return text;
 }
 
-const char *call_name(struct call *call, size_t *at)
-{
-    const char *name = call_string(call, at, PATH_MAX);
-    if (name == NULL || strlen(name) > NODE_NAME_MAX) /* the kernel sends up to FUSE_NAME_MAX */
-        return NULL;
-    if (node_name_valid(name, strlen(name)))
-        return name;
-    call->malformed = true;
-    return NULL;
-}
-
-int call_no_name(const struct call *call)
-{
-    return call->malformed ? -EINVAL : -ENAMETOOLONG;
-}
-
 static void send_reply(struct call *call, int error)
 {
     if (error < 0 || call->out == NULL) {
@@ -223,6 +209,36 @@ static void send_reply(struct call *call, int error)
     call->out = NULL;
 }
 
+/* The next name of the argument: one component. */
+static int take_name(struct call *call, struct node *dir, struct name *name)
+{
+    const char *text = call_string(call, &call->at, PATH_MAX);
+    size_t length = text != NULL ? strlen(text) : 0;
+    if (text == NULL)
+        return -EINVAL;
+    if (length > NODE_NAME_MAX) /* the kernel sends up to FUSE_NAME_MAX */
+        return -ENAMETOOLONG;
+    if (!node_name_valid(text, length))
+        return call_malformed(call);
+    name_in(call->mount, dir, text, name);
+    return 0;
+}
+
+static int take_names(struct call *call, const struct operation *op)
+{
+    struct fuse_rename2_in in = {0}; /* fuse_rename_in is the beginning of it */
+    call->at = op->least;
+    if (!(op->needs & RENAME))
+        return take_name(call, call->node, &call->names[0]);
+    memcpy(&in, call->argument, op->least);
+    call->flags = in.flags;
+    call->to = nodes_get(&call->mount->nodes, in.newdir);
+    if (call->to == NULL)
+        return -ESTALE;
+    int rc = take_name(call, call->node, &call->names[0]);
+    return rc < 0 ? rc : take_name(call, call->to, &call->names[1]);
+}
+
 static int check(struct call *call, const struct operation *op)
 {
     bool init = op != NULL && op->run == run_init;
@@ -240,7 +256,7 @@ static int check(struct call *call, const struct operation *op)
             return -ESTALE;
         call->fs = call->mount->fs[call->node->fs];
     }
-    return 0;
+    return op->needs & (NAME | RENAME) ? take_names(call, op) : 0;
 }
 
 static void run_call(struct call *call)
@@ -248,11 +264,13 @@ static void run_call(struct call *call)
     const struct operation *op = operation(call->in->opcode);
     int rc = check(call, op);
     if (rc == 0)
-        rc = op->run(call);
+        rc = hooks_want(call->mount->hooks, call->in->opcode) ? call_hooked(call, op->run)
+                                                              : op->run(call);
     if (log_wants(LOG_VFS))
         log_debug(LOG_VFS, "mount %u: %s node %llx: %d", call->mount->id,
                   op != NULL ? op->name : "?", (unsigned long long)call->in->nodeid, rc);
     node_put(&call->mount->nodes, call->node);
+    node_put(&call->mount->nodes, call->to);
     if (call->malformed) {
         free(call->out);
         if (!atomic_load(&call->mount->dead))

@@ -10,6 +10,15 @@
 
 #define FUSE_MINOR_MIN 31u
 
+/* A name that an operation is about, and where it belongs by the hooks (hook.h). */
+struct name {
+    const char *text; /* NULL: the operation has none */
+    struct provider *fs;
+    struct node *dir; /* of that file system: the one that was asked for, or `hidden` */
+    struct node hidden;
+    uint8_t index; /* FS_… */
+};
+
 struct call {
     struct mount *mount;
     const struct fuse_in_header *in;
@@ -17,6 +26,10 @@ struct call {
     size_t length;
     struct node *node;    /* of in->nodeid; a use */
     struct provider *fs;  /* of the node */
+    struct name names[2]; /* in `node` and in `to` */
+    struct node *to;      /* where a rename goes; a use */
+    uint32_t flags;       /* of a rename */
+    size_t at;            /* of the argument: behind the names */
     struct outbound *out; /* the reply, once there is one */
     size_t out_length;    /* of its payload behind fuse_out_header */
     bool malformed;
@@ -31,29 +44,24 @@ void *call_reply(struct call *call, size_t size);
 /* Answers with exactly these bytes. 0 or -ENOMEM. */
 int call_answer(struct call *call, const void *data, size_t size);
 
-/* The next name behind `at` bytes of the argument, checked; *at goes behind it. NULL: too long, or
- * malformed; call_no_name() is the answer then. */
-const char *call_name(struct call *call, size_t *at);
-int call_no_name(const struct call *call);
-const char *call_string(struct call *call, size_t *at, size_t max); /* any text with a NUL */
+/* The text behind `at` bytes of the argument; *at goes behind it. NULL: too long or malformed. */
+const char *call_string(struct call *call, size_t *at, size_t max);
 int call_malformed(struct call *call);
 
-/* Which file system a name of the call's directory belongs to, by the shadow rules. */
-enum intent { INTENT_FIND, INTENT_MAKE, INTENT_REMOVE };
-struct place_of_name {
-    struct provider *fs;
-    struct node *dir; /* of that file system: the call's, or `hidden` */
-    struct node hidden;
-    uint8_t index;
-};
-int route_name(struct mount *mount, struct node *dir, const char *name, enum intent intent,
-               struct place_of_name *place);
-/* A directory's private entries: false if it has none. */
-bool route_private(struct mount *mount, const struct node *dir, struct node *hidden, bool make);
+/* The name where its directory is. */
+void name_in(struct mount *mount, struct node *dir, const char *name, struct name *out);
+/* Where a lookup finds it. 0, or why it doesn't. */
+int name_find(struct mount *mount, struct node *dir, const char *name, struct name *out);
 /* Hidden or private: not shown as an entry of the host's directory. */
-bool route_covers(struct mount *mount, struct node *dir, const char *name);
-bool route_may_move(struct mount *mount, struct node *from, const char *name, struct node *to,
-                    const char *new_name);
+bool name_covered(struct mount *mount, struct node *dir, const char *name);
+/* A directory's private entries: false if it has none. */
+bool private_entries(struct mount *mount, const struct node *dir, struct node *hidden, bool make);
+
+/* A lookup's answer that the kernel keeps: there is no such name. */
+int call_absent(struct call *call);
+
+/* Runs an operation between its hooks. */
+int call_hooked(struct call *call, call_run *run);
 
 /* The kernel is told of a file (and counts a lookup). 0 or -errno. */
 int call_entry(struct call *call, struct node *dir, const char *name, uint8_t index,
@@ -66,9 +74,9 @@ void change_end(struct mount *mount, struct node *node, const struct found *foun
 void change_done(struct mount *mount, struct node *node);
 
 call_run ops_lookup, ops_forget, ops_batch_forget, ops_getattr, ops_setattr, ops_readlink,
-    ops_symlink, ops_mknod, ops_mkdir, ops_unlink, ops_rmdir, ops_rename, ops_rename2, ops_link,
-    ops_open, ops_create, ops_read, ops_write, ops_flush, ops_release, ops_fsync, ops_opendir,
-    ops_readdir, ops_readdirplus, ops_releasedir, ops_fsyncdir, ops_statfs, ops_setxattr,
-    ops_getxattr, ops_listxattr, ops_removexattr, ops_fallocate, ops_lseek, ops_copy, ops_access;
+    ops_symlink, ops_mknod, ops_mkdir, ops_unlink, ops_rmdir, ops_rename, ops_link, ops_open,
+    ops_create, ops_read, ops_write, ops_flush, ops_release, ops_fsync, ops_opendir, ops_readdir,
+    ops_readdirplus, ops_releasedir, ops_fsyncdir, ops_statfs, ops_setxattr, ops_getxattr,
+    ops_listxattr, ops_removexattr, ops_fallocate, ops_lseek, ops_copy, ops_access;
 
 #endif

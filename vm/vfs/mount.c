@@ -1,12 +1,7 @@
-/*
- * Mounts and their open files, and where a name belongs: to the host's directory, to the mount's
- * private files, or nowhere (shadow.h). A directory's private entries lie in a directory of the
- * private file system that is named after the host directory's key.
- */
+/* Mounts and their open files. */
 #include "vm/vfs/mount.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,7 +31,7 @@ static int open_providers(struct mount *mount, const struct mount_config *config
         rc = memfs_open(&mount->fs[FS_MAIN], &mount->nodes, FS_MAIN, config->memory, config->uid,
                         config->gid, err);
     }
-    if (rc == 0 && shadows_private(config->shadows))
+    if (rc == 0 && config->hooks->redirects)
         rc = memfs_open(&mount->fs[FS_PRIVATE], &mount->nodes, FS_PRIVATE, config->memory,
                         config->uid, config->gid, err);
     return rc;
@@ -52,7 +47,7 @@ int mount_open(struct mount **out, const struct mount_config *config, struct err
     mount->handles.max = HANDLES_MAX;
     mount->id = config->id;
     mount->read_only = config->read_only;
-    mount->shadows = config->shadows;
+    mount->hooks = config->hooks;
     mount->cache = config->cache;
     mount->notifier = config->notifier;
     mount->port = config->port;
@@ -181,79 +176,4 @@ void handle_release(struct mount *mount, uint64_t id)
     slots_remove(&mount->handles, id);
     pthread_mutex_unlock(&mount->lock);
     handle_put(mount, handle);
-}
-
-#define GUEST_PATH_MAX (RELAY_PATH_MAX + PATH_MAX + NODE_NAME_MAX + 2)
-
-/* The name's path in the guest. */
-static int guest_path(struct mount *mount, const struct node *dir, const char *name,
-                      char path[GUEST_PATH_MAX])
-{
-    char below[PATH_MAX];
-    int rc = nodes_path(&mount->nodes, dir, below, sizeof below);
-    if (rc == 0)
-        snprintf(path, GUEST_PATH_MAX, "%s/%s%s%s", mount->guest, below,
-                 below[0] != '\0' ? "/" : "", name);
-    return rc;
-}
-
-bool route_private(struct mount *mount, const struct node *dir, struct node *hidden, bool make)
-{
-    struct provider *fs = mount->fs[FS_PRIVATE];
-    if (fs == NULL || dir->fs != FS_MAIN)
-        return false;
-    char name[64];
-    snprintf(name, sizeof name, "%" PRIx32 "-%" PRIx64 "-%" PRIx64, dir->key.device, dir->key.inode,
-             dir->key.birth);
-    *hidden = (struct node){.fs = FS_PRIVATE, .directory = true, .watch = -1, .cached = -1};
-    hidden->key.inode = memfs_directory(fs, name, make);
-    return hidden->key.inode != 0;
-}
-
-int route_name(struct mount *mount, struct node *dir, const char *name, enum intent intent,
-               struct place_of_name *place)
-{
-    place->fs = mount->fs[dir->fs];
-    place->dir = dir;
-    place->index = dir->fs;
-    if (mount->shadows == NULL || dir->fs != FS_MAIN)
-        return 0;
-    char path[GUEST_PATH_MAX];
-    int rc = guest_path(mount, dir, name, path);
-    if (rc < 0)
-        return intent == INTENT_FIND && rc == -ESTALE ? -ENOENT : rc;
-    switch (shadows_match(mount->shadows, path)) {
-    case SHADOW_HIDDEN:
-        mount->events->denied(mount->context, mount, path);
-        return intent == INTENT_MAKE ? -EACCES : -ENOENT;
-    case SHADOW_PRIVATE:
-        if (!route_private(mount, dir, &place->hidden, intent == INTENT_MAKE))
-            return intent == INTENT_MAKE ? -ENOSPC : -ENOENT;
-        place->fs = mount->fs[FS_PRIVATE];
-        place->dir = &place->hidden;
-        place->index = FS_PRIVATE;
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-bool route_covers(struct mount *mount, struct node *dir, const char *name)
-{
-    char path[GUEST_PATH_MAX];
-    if (mount->shadows == NULL || dir->fs != FS_MAIN)
-        return false;
-    return guest_path(mount, dir, name, path) < 0 ||
-           shadows_match(mount->shadows, path) != SHADOW_NONE;
-}
-
-bool route_may_move(struct mount *mount, struct node *from, const char *name, struct node *to,
-                    const char *new_name)
-{
-    char old_path[GUEST_PATH_MAX], new_path[GUEST_PATH_MAX];
-    if (mount->shadows == NULL || from->fs != FS_MAIN)
-        return true;
-    return guest_path(mount, from, name, old_path) == 0 &&
-           guest_path(mount, to, new_name, new_path) == 0 &&
-           shadows_may_move(mount->shadows, old_path, new_path);
 }

@@ -10,9 +10,9 @@
 #include <stdatomic.h>
 
 #include "vm/vfs/fdcache.h"
+#include "vm/vfs/hook.h"
 #include "vm/vfs/port.h"
 #include "vm/vfs/provider.h"
-#include "vm/vfs/shadow.h"
 
 #define HANDLES_MAX 16384u /* open files of one mount; ENFILE beyond */
 
@@ -21,14 +21,11 @@
 #define VALID_NEGATIVE 10u        /* a name that is not there, in a watched directory */
 #define VALID_SHORT_NS 100000000u /* where changes cannot be watched: 0.1 s */
 
-enum { FS_MAIN, FS_PRIVATE, FS_COUNT };
-
 struct notifier;
 struct mount;
 
 /* Called on workers. */
 struct mount_events {
-    void (*denied)(void *context, struct mount *mount, const char *path);
     void (*ended)(void *context, struct mount *mount); /* by mount_end() */
 };
 
@@ -43,9 +40,9 @@ struct mount {
     bool leaving;     /* it was asked to unmount it; under vfs.c's lock */
     atomic_bool dead; /* ended: nothing is sent for it any more */
     struct nodes nodes;
-    struct provider *fs[FS_COUNT]; /* FS_PRIVATE: NULL without rules that need it */
-    const struct shadows *shadows; /* NULL: none */
-    pthread_mutex_t lock;          /* of the handles */
+    struct provider *fs[FS_COUNT]; /* FS_PRIVATE: NULL without hooks that need it */
+    const struct hooks *hooks;
+    pthread_mutex_t lock; /* of the handles */
     struct slots handles;
     struct inbound *queued; /* requests that no worker has begun; under `lock` too */
     atomic_uint greeted;    /* protocol minor version; 0: no INIT yet */
@@ -63,7 +60,7 @@ struct mount_config {
     bool read_only;
     uint64_t memory; /* bytes */
     uint32_t uid, gid;
-    const struct shadows *shadows;
+    const struct hooks *hooks;
     struct fdcache *cache;
     struct notifier *notifier;
     struct port *port;

@@ -242,7 +242,7 @@ static bool handle_event(struct notifier *notifier, const struct inotify_event *
     for (size_t i = 0; i < count; i++) {
         struct mount *mount = places[i].mount;
         struct node *dir = nodes_get(&mount->nodes, places[i].id);
-        if (dir != NULL && event->len > 0 && !route_covers(mount, dir, event->name)) {
+        if (dir != NULL && event->len > 0 && !name_covered(mount, dir, event->name)) {
             if (!last && is_busy(mount, dir, event->name))
                 settled = false;
             else

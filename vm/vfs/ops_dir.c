@@ -35,7 +35,7 @@ static bool add_entry(void *context, const char *name, uint64_t inode, uint32_t 
     size_t size = FUSE_DIRENT_ALIGN(head + length);
     if (list->private && is_dots(name))
         return true;
-    if (!list->private && !is_dots(name) && route_covers(list->call->mount, list->dir, name))
+    if (!list->private && !is_dots(name) && name_covered(list->call->mount, list->dir, name))
         return true;
     if (length > NODE_NAME_MAX)
         return true;
@@ -59,7 +59,7 @@ static int list_private(struct list *list, uint64_t offset)
 {
     struct node hidden;
     struct provider *fs = list->call->mount->fs[FS_PRIVATE];
-    if (!route_private(list->call->mount, list->dir, &hidden, false))
+    if (!private_entries(list->call->mount, list->dir, &hidden, false))
         return 0;
     struct handle stand_in = {.node = &hidden, .fd = -1, .directory = true};
     list->private = true;
@@ -84,9 +84,9 @@ static int list_entries(struct list *list, struct handle *handle, uint64_t offse
 static void look_up(struct list *list, const char *name, struct fuse_entry_out *out)
 {
     struct call *call = list->call;
-    struct place_of_name place;
+    struct name place;
     struct found found;
-    if (route_name(call->mount, list->dir, name, INTENT_FIND, &place) < 0 ||
+    if (name_find(call->mount, list->dir, name, &place) < 0 ||
         place.fs->ops->lookup(place.fs, place.dir, name, &found) < 0 ||
         call_entry(call, list->dir, name, place.index, &found, out, NULL) < 0)
         *out = (struct fuse_entry_out){0};

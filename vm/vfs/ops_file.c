@@ -88,26 +88,24 @@ int ops_open(struct call *call)
     return call_answer(call, &out, sizeof out);
 }
 
-static int create(struct call *call, const struct fuse_create_in *in, const char *name,
-                  struct handle *handle, struct fuse_entry_out *entry)
+static int create(struct call *call, const struct fuse_create_in *in, struct handle *handle,
+                  struct fuse_entry_out *entry)
 {
-    struct place_of_name place;
+    const struct name *name = &call->names[0];
+    struct provider *fs = name->fs;
     struct found found;
     struct make make = {
         .mode = S_IFREG | (in->mode & 07777), .uid = call->in->uid, .gid = call->in->gid};
-    int rc = route_name(call->mount, call->node, name, INTENT_MAKE, &place);
-    if (rc < 0)
-        return rc;
-    if (place.fs->caches)
+    if (fs->caches)
         handle->flags &= ~(uint32_t)O_APPEND;
     change_begin(call->mount, call->node);
-    rc = place.fs->ops->create(place.fs, place.dir, name, &make, handle, &found);
+    int rc = fs->ops->create(fs, name->dir, name->text, &make, handle, &found);
     change_done(call->mount, call->node);
     if (rc < 0)
         return rc;
-    rc = call_entry(call, call->node, name, place.index, &found, entry, &handle->node);
+    rc = call_entry(call, call->node, name->text, name->index, &found, entry, &handle->node);
     if (rc < 0)
-        place.fs->ops->release(place.fs, handle);
+        fs->ops->release(fs, handle);
     return rc;
 }
 
@@ -119,14 +117,10 @@ int ops_create(struct call *call)
     } out = {0};
     struct fuse_create_in in;
     memcpy(&in, call->argument, sizeof in);
-    size_t at = sizeof in;
-    const char *name = call_name(call, &at);
-    if (name == NULL)
-        return call_no_name(call);
     struct handle *handle = handle_new(NULL, in.flags, false);
     if (handle == NULL)
         return -ENOMEM;
-    int rc = create(call, &in, name, handle, &out.entry);
+    int rc = create(call, &in, handle, &out.entry);
     if (rc == 0) {
         rc = handle_add(call->mount, handle);
         if (rc < 0)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <linux/fs.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +127,6 @@ void shadows_close(struct shadows *shadows)
     free(shadows);
 }
 
-bool shadows_private(const struct shadows *shadows)
-{
-    for (size_t i = 0; shadows != NULL && i < shadows->count; i++)
-        if (shadows->rules[i].kind == SHADOW_PRIVATE)
-            return true;
-    return false;
-}
-
 enum shadow shadows_match(const struct shadows *shadows, const char *path)
 {
     enum shadow result = SHADOW_NONE;
@@ -153,4 +146,41 @@ bool shadows_may_move(const struct shadows *shadows, const char *from, const cha
             return false;
     }
     return true;
+}
+
+/* What the rules say of one path of an operation. */
+static int judge(const struct shadows *shadows, struct hook_op *op, const char *path, uint8_t *fs,
+                 bool makes)
+{
+    enum shadow kind = *fs == FS_MAIN ? shadows_match(shadows, path) : SHADOW_NONE;
+    if (kind == SHADOW_HIDDEN) {
+        op->hidden = path;
+        return makes ? -EACCES : -ENOENT;
+    }
+    if (kind == SHADOW_PRIVATE)
+        *fs = FS_PRIVATE;
+    return 0;
+}
+
+static int before(void *context, struct hook_op *op)
+{
+    const struct shadows *shadows = context;
+    bool exchange = (op->flags & RENAME_EXCHANGE) != 0;
+    int rc = judge(shadows, op, op->path, &op->fs[0], (HOOK_OP(op->code) & HOOK_MAKES) != 0);
+    if (rc < 0 || op->to == NULL)
+        return rc;
+    rc = judge(shadows, op, op->to, &op->fs[1], true);
+    if (rc == 0 && op->fs[0] == FS_MAIN && op->fs[1] == FS_MAIN &&
+        (!shadows_may_move(shadows, op->path, op->to) ||
+         (exchange && !shadows_may_move(shadows, op->to, op->path))))
+        rc = -EXDEV;
+    return rc;
+}
+
+struct hook shadows_hook(struct shadows *shadows)
+{
+    struct hook hook = {.before_ops = HOOK_NAMES, .before = before, .context = shadows};
+    for (size_t i = 0; i < shadows->count; i++)
+        hook.redirects |= shadows->rules[i].kind == SHADOW_PRIVATE;
+    return hook;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "vm/vfs/hook.h"
 
 #define SHADOW_RULES_MAX   256u
 #define SHADOW_PATTERN_MAX 4096u
@@ -28,7 +29,11 @@ int shadows_open(struct shadows **out, const char *const *patterns, size_t count
                  struct error *err);
 void shadows_close(struct shadows *shadows);
 
-bool shadows_private(const struct shadows *shadows); /* any rule has =tmpfs */
+/*
+ * The rules as a hook. A hidden name is ENOENT, EACCES to who would make it; a rename that is not
+ * shadows_may_move() is EXDEV: mv(1) copies then, and what is hidden stays where it is.
+ */
+struct hook shadows_hook(struct shadows *shadows);
 
 /* What holds for a path in the guest (absolute, without "." or ".."). Hidden wins. */
 enum shadow shadows_match(const struct shadows *shadows, const char *path);

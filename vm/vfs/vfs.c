@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "vm/vfs/memfs.h"
+#include "vm/vfs/shadow.h"
 #include "vm/vfs/vfs_parts.h"
 
 #define WORKERS   6u
@@ -56,13 +57,27 @@ static void post(struct vfs *vfs, enum message_kind kind, uint32_t id, const cha
         free(message);
 }
 
-static void on_denied(void *context, struct mount *mount, const char *path)
+/* The hook of the `denied` events. */
+static void on_hidden(void *context, const struct hook_op *op)
 {
     struct vfs *vfs = context;
+    if (op->hidden == NULL)
+        return;
     if (atomic_fetch_add(&vfs->denials, 1) < DENIALS_MAX)
-        post(vfs, MESSAGE_DENIED, mount->id, path, 0, NULL);
+        post(vfs, MESSAGE_DENIED, 0, op->hidden, 0, NULL);
     else
         atomic_fetch_sub(&vfs->denials, 1);
+}
+
+static int add_hooks(struct vfs *vfs, struct error *err)
+{
+    const struct hook denied = {.after = on_hidden, .context = vfs};
+    if (vfs->shadows == NULL)
+        return 0;
+    struct hook shadow = shadows_hook(vfs->shadows);
+    if (hooks_add(&vfs->hooks, &shadow) < 0 || hooks_add(&vfs->hooks, &denied) < 0)
+        return error_set(err, ENOSPC, "too many hooks of file systems");
+    return 0;
 }
 
 static void on_ended(void *context, struct mount *mount)
@@ -71,7 +86,7 @@ static void on_ended(void *context, struct mount *mount)
          "ended, because the guest sent what no kernel sends");
 }
 
-static const struct mount_events mount_events = {on_denied, on_ended};
+static const struct mount_events mount_events = {on_ended};
 
 /* A use of the mount, or NULL. */
 static struct mount *find_id(struct vfs *vfs, uint32_t id)
@@ -322,6 +337,8 @@ int vfs_open(struct vfs **out, const struct vfs_config *config, struct error *er
     if (rc == 0)
         rc = shadows_open(&vfs->shadows, config->shadows, config->shadow_count, err);
     if (rc == 0)
+        rc = add_hooks(vfs, err);
+    if (rc == 0)
         rc = queue_open(&vfs->queue, config->loop, QUEUE_MAX, on_message, vfs, err);
     if (rc == 0) {
         rc = open_loop(vfs, config, &fd, err);
@@ -392,7 +409,7 @@ int vfs_add(struct vfs *vfs, const struct vfs_mount_spec *spec, uint32_t id, boo
         .memory = spec->memory != 0 ? spec->memory : MEMFS_DEFAULT_MAX,
         .uid = vfs->uid,
         .gid = vfs->gid,
-        .shadows = vfs->shadows,
+        .hooks = &vfs->hooks,
         .cache = vfs->cache,
         .notifier = vfs->notifier,
         .port = vfs->port,

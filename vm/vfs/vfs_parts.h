@@ -15,8 +15,9 @@ struct vfs {
     struct pool *pool;
     struct notifier *notifier;
     struct fdcache *cache;
-    struct shadows *shadows;
-    struct queue *queue; /* to the caller's loop */
+    struct shadows *shadows; /* NULL: none */
+    struct hooks hooks;      /* of all mounts */
+    struct queue *queue;     /* to the caller's loop */
     uint32_t uid, gid;
     const struct vfs_events *events;
     void *context;
