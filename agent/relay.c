@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "agent/mountpoint.h"
+#include "agent/shortcut.h"
 #include "vm/vfs/relay.h"
 
 #define MOUNTS_MAX     256
@@ -169,6 +170,21 @@ static void add_chore(uint8_t type, uint32_t id, const struct frame *frame)
     pthread_cond_broadcast(&relay.changed);
 }
 
+/* Without the lock meanwhile: an answer wakes the process that waits for it. */
+static void reply(struct mount *mount, const void *message, size_t length)
+{
+    mount->users++;
+    pthread_mutex_unlock(&relay.lock);
+    ssize_t n = write(mount->fuse, message, length);
+    int code = n < 0 ? errno : 0;
+    pthread_mutex_lock(&relay.lock);
+    mount->users--;
+    if (code != 0 && code != ENOENT && code != ENODEV)
+        complain("a reply was refused", code);
+    if (mount->gone)
+        pthread_cond_broadcast(&relay.changed);
+}
+
 /* The connection is no more: nothing of it is open. */
 static void set_gone(struct mount *mount)
 {
@@ -214,6 +230,7 @@ static void do_mount(const struct chore *chore)
 /* Ends the connection, if the unmounting has not, and forgets the mount. With the lock held. */
 static void forget(struct mount *mount)
 {
+    shortcut_forget();
     if (!mount->gone)
         set_gone(mount);
     while (mount->users > 0)
@@ -365,6 +382,24 @@ static bool expects_reply(const uint8_t *request)
            header.opcode != FUSE_INTERRUPT;
 }
 
+/* A request that was read into its frame: answers what needs no host. Returns the frame's length,
+ * 0 if there is nothing to send. */
+static size_t take_request(struct mount *mount, uint8_t *frame, size_t size)
+{
+    struct shortcut near;
+    const uint8_t *request = frame + FRAME_HEADER_SIZE;
+    enum shortcut_kind kind = shortcut_take(mount->id, request, size, &near);
+    uint8_t flags = RELAY_TAKES_ATTR | (kind == SHORTCUT_TOLD ? RELAY_ANSWERED : 0);
+    if (kind != SHORTCUT_NONE)
+        reply(mount, &near, near.header.len);
+    else
+        mount->open += expects_reply(request);
+    if (kind == SHORTCUT_DONE)
+        return 0;
+    frame_header(frame, RELAY_REQUEST, flags, mount->id, (uint32_t)size);
+    return FRAME_HEADER_SIZE + size;
+}
+
 /* Appends the requests that wait and fit; returns the new length. */
 static size_t take_requests(struct mount *mount, size_t length)
 {
@@ -376,9 +411,7 @@ static size_t take_requests(struct mount *mount, size_t length)
         if (may)
             n = read(mount->fuse, frame + FRAME_HEADER_SIZE, RELAY_FUSE_MAX);
         if (n > 0) {
-            mount->open += expects_reply(frame + FRAME_HEADER_SIZE);
-            frame_header(frame, RELAY_REQUEST, 0, mount->id, (uint32_t)n);
-            length += FRAME_HEADER_SIZE + (size_t)n;
+            length += take_request(mount, frame, (size_t)n);
         } else if (may && n < 0 && (errno == ENODEV || errno == ECONNABORTED)) {
             set_gone(mount);
             if (!mount->leaving) {
@@ -458,37 +491,30 @@ static void on_chore(const struct frame *frame)
     add_chore(frame->type, frame->stream, frame);
 }
 
-/* Written without the lock: a reply wakes the process that waits for it. */
 static void on_reply(const struct frame *frame)
 {
     struct mount *mount = find(frame->stream);
     if (mount == NULL || mount->gone)
         return;
-    mount->users++;
-    pthread_mutex_unlock(&relay.lock);
-    ssize_t n = write(mount->fuse, frame->payload, frame->length);
-    int code = n < 0 ? errno : 0;
-    pthread_mutex_lock(&relay.lock);
-    mount->users--;
+    reply(mount, frame->payload, shortcut_pass(mount->id, frame->payload, frame->length));
     mount->open -= mount->open > 0;
-    if (code != 0 && code != ENOENT && code != ENODEV)
-        complain("a reply was refused", code);
     answer_pause();
-    if (mount->gone)
-        pthread_cond_broadcast(&relay.changed);
 }
 
 static void on_notify(const struct frame *frame)
 {
     const struct mount *mount = find(frame->stream);
-    if (mount != NULL && !mount->gone)
-        add_note(mount, frame);
+    if (mount == NULL || mount->gone)
+        return;
+    shortcut_pass(mount->id, frame->payload, frame->length);
+    add_note(mount, frame);
 }
 
 static void on_pause(const struct frame *frame)
 {
     relay.paused = frame->type == RELAY_PAUSE;
     relay.pause_answered = false;
+    shortcut_forget();
     answer_pause();
     pthread_cond_broadcast(&relay.changed);
     if (relay.paused)

@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "agent/shortcut.h"
 #include "base/path.h"
 #include "vm/vfs/relay.h"
 
@@ -99,13 +100,19 @@ bool guest_possible(const char **why)
     return possible == 1;
 }
 
+static void send_flagged(struct guest *guest, uint8_t type, uint8_t flags, uint32_t id,
+                         const void *data, size_t length)
+{
+    uint8_t header[FRAME_HEADER_SIZE];
+    frame_header(header, type, flags, id, (uint32_t)length);
+    if (fd_write_all(guest->port, header, sizeof header) == 0)
+        fd_write_all(guest->port, data, length);
+}
+
 static void send_frame(struct guest *guest, uint8_t type, uint32_t id, const void *data,
                        size_t length)
 {
-    uint8_t header[FRAME_HEADER_SIZE];
-    frame_header(header, type, 0, id, (uint32_t)length);
-    if (fd_write_all(guest->port, header, sizeof header) == 0)
-        fd_write_all(guest->port, data, length);
+    send_flagged(guest, type, 0, id, data, length);
 }
 
 static bool expects_reply(uint32_t opcode)
@@ -122,6 +129,24 @@ static void answer_pause(struct guest *guest)
         guest->pause_answered = true;
         send_frame(guest, RELAY_PAUSED, 0, NULL, 0);
     }
+}
+
+/* As the agent does. With the lock held. */
+static void pass(struct connection *connection, const uint8_t *request, size_t length)
+{
+    struct guest *guest = connection->guest;
+    const struct fuse_in_header *header = (const void *)request;
+    struct shortcut near;
+    enum shortcut_kind kind = shortcut_take(connection->id, request, length, &near);
+    uint8_t flags = RELAY_TAKES_ATTR | (kind == SHORTCUT_TOLD ? RELAY_ANSWERED : 0);
+    if (kind != SHORTCUT_NONE && write(connection->fuse, &near, near.header.len) < 0 &&
+        errno != ENOENT)
+        fprintf(stderr, "a shortcut was refused: %s\n", strerror(errno));
+    if (kind == SHORTCUT_DONE)
+        return;
+    connection->open += kind == SHORTCUT_NONE && expects_reply(header->opcode);
+    guest->requests++;
+    send_flagged(guest, RELAY_REQUEST, flags, connection->id, request, length);
 }
 
 /* False: the connection has ended. */
@@ -144,10 +169,7 @@ static bool pass_request(struct connection *connection, uint8_t *buffer)
     ssize_t n = guest->paused ? -1 : read(connection->fuse, buffer, RELAY_FUSE_MAX);
     bool gone = n < 0 && !guest->paused && errno == ENODEV;
     if (n > 0) {
-        const struct fuse_in_header *header = (const void *)buffer;
-        connection->open += expects_reply(header->opcode);
-        guest->requests++;
-        send_frame(guest, RELAY_REQUEST, connection->id, buffer, (size_t)n);
+        pass(connection, buffer, (size_t)n);
     }
     pthread_mutex_unlock(&guest->lock);
     return !gone;
@@ -318,7 +340,10 @@ static void take_frame(struct guest *guest, const struct frame *frame)
         umount2(connection->path, MNT_DETACH);
         end_connection(connection);
     } else if (frame->type == RELAY_REPLY && connection != NULL) {
-        ssize_t n = write(connection->fuse, frame->payload, frame->length);
+        pthread_mutex_lock(&guest->lock);
+        size_t length = shortcut_pass(frame->stream, frame->payload, frame->length);
+        pthread_mutex_unlock(&guest->lock);
+        ssize_t n = write(connection->fuse, frame->payload, length);
         pthread_mutex_lock(&guest->lock);
         connection->open -= n >= 0 || errno == ENOENT;
         answer_pause(guest);
@@ -329,6 +354,7 @@ static void take_frame(struct guest *guest, const struct frame *frame)
         *note = (struct note){.fuse = connection->fuse, .length = frame->length};
         memcpy(note->data, frame->payload, frame->length);
         pthread_mutex_lock(&guest->lock);
+        shortcut_pass(frame->stream, frame->payload, frame->length);
         *guest->last = note;
         guest->last = &note->next;
         pthread_cond_broadcast(&guest->changed);
@@ -336,6 +362,7 @@ static void take_frame(struct guest *guest, const struct frame *frame)
     } else if (frame->type == RELAY_PAUSE || frame->type == RELAY_RESUME) {
         pthread_mutex_lock(&guest->lock);
         guest->paused = frame->type == RELAY_PAUSE;
+        shortcut_forget();
         guest->pause_answered = false;
         answer_pause(guest);
         pthread_cond_broadcast(&guest->changed);

@@ -146,7 +146,8 @@ void *call_reply(struct call *call, size_t size)
 {
     free(call->out);
     call->out_length = size;
-    call->out = outbound_new(sizeof(struct fuse_out_header) + size);
+    call->out = outbound_new(sizeof(struct fuse_out_header) + size +
+                             call->told_count * sizeof call->told[0]);
     if (call->out == NULL)
         return NULL;
     uint8_t *data = call->out->bytes + OUTBOUND_PAYLOAD + sizeof(struct fuse_out_header);
@@ -201,11 +202,13 @@ static void send_reply(struct call *call, int error)
         .error = error,
         .unique = call->in->unique,
     };
+    uint32_t told = error < 0 ? 0 : call->told_count * (uint32_t)sizeof call->told[0];
+    memcpy((uint8_t *)header + header->len, call->told, told);
     if (atomic_load(&call->mount->dead))
         free(call->out);
     else
-        vfs_port_send(call->mount->port, call->out, RELAY_REPLY, call->mount->id, header->len,
-                      true);
+        vfs_port_send(call->mount->port, call->out, RELAY_REPLY, call->mount->id,
+                      header->len + told, true);
     call->out = NULL;
 }
 
@@ -277,6 +280,8 @@ static void run_call(struct call *call)
             log_warn(LOG_VFS, "mount %s: a malformed request (%s) from the guest ends it",
                      call->mount->guest, op != NULL ? op->name : "unknown");
         mount_end(call->mount);
+    } else if (call->relayed & RELAY_ANSWERED) {
+        free(call->out);
     } else if (rc != CALL_SILENT && (op == NULL || !(op->needs & SILENT))) {
         send_reply(call, rc);
     }
@@ -325,7 +330,8 @@ void fuse_request(struct job *job)
 {
     struct inbound *frame = (struct inbound *)job;
     struct mount *mount = frame->owner;
-    struct call call = {.mount = mount, .in = (const void *)frame->payload};
+    struct call call = {
+        .mount = mount, .in = (const void *)frame->payload, .relayed = frame->flags};
     bool interrupted = begin(mount, frame);
     if (!atomic_load(&mount->dead)) {
         if (frame->length < sizeof *call.in || call.in->len != frame->length) {

@@ -32,7 +32,10 @@ struct call {
     size_t at;            /* of the argument: behind the names */
     struct outbound *out; /* the reply, once there is one */
     size_t out_length;    /* of its payload behind fuse_out_header */
+    uint8_t relayed;      /* flags of its frame (relay.h) */
     bool malformed;
+    unsigned told_count;
+    struct relay_attr told[2]; /* directories that it changed, for RELAY_TAKES_ATTR */
 };
 
 /* 0: out is the answer. Negative errno: that is the answer. CALL_SILENT: there is none. */
@@ -72,6 +75,8 @@ void change_begin(struct mount *mount, struct node *node);
 void change_end(struct mount *mount, struct node *node, const struct found *found);
 /* The same, where the new stamp must be asked for. */
 void change_done(struct mount *mount, struct node *node);
+/* The same for a directory; its new attributes go with the answer. */
+void change_told(struct call *call, struct node *dir);
 
 call_run ops_lookup, ops_forget, ops_batch_forget, ops_getattr, ops_setattr, ops_readlink,
     ops_symlink, ops_mknod, ops_mkdir, ops_unlink, ops_rmdir, ops_rename, ops_link, ops_open,

@@ -38,6 +38,18 @@ void change_done(struct mount *mount, struct node *node)
     change_end(mount, node, known ? &found : NULL);
 }
 
+void change_told(struct call *call, struct node *dir)
+{
+    struct provider *fs = call->mount->fs[dir->fs];
+    struct found found;
+    bool wanted = (call->relayed & RELAY_TAKES_ATTR) != 0;
+    bool known = (wanted || !fs->caches) && fs->ops->getattr(fs, dir, &found) == 0;
+    change_end(call->mount, dir, known && !fs->caches ? &found : NULL);
+    if (known && wanted)
+        call->told[call->told_count++] =
+            (struct relay_attr){dir->id, {.attr_valid_nsec = VALID_SHORT_NS, .attr = found.attr}};
+}
+
 bool node_saw(struct mount *mount, struct node *node, const struct found *found)
 {
     pthread_mutex_lock(&mount->nodes.lock);

@@ -100,7 +100,7 @@ static int create(struct call *call, const struct fuse_create_in *in, struct han
         handle->flags &= ~(uint32_t)O_APPEND;
     change_begin(call->mount, call->node);
     int rc = fs->ops->create(fs, name->dir, name->text, &make, handle, &found);
-    change_done(call->mount, call->node);
+    change_told(call, call->node);
     if (rc < 0)
         return rc;
     rc = call_entry(call, call->node, name->text, name->index, &found, entry, &handle->node);

@@ -82,7 +82,7 @@ static int make(struct call *call, uint32_t mode, uint32_t rdev, const char *tar
     struct found found;
     change_begin(call->mount, call->node);
     int rc = name->fs->ops->make(name->fs, name->dir, name->text, &make, &found);
-    change_done(call->mount, call->node);
+    change_told(call, call->node);
     return rc < 0 ? rc : answer_entry(call, &found);
 }
 
@@ -131,7 +131,7 @@ static int remove_name(struct call *call, bool directory)
     rc = name->fs->ops->remove(name->fs, name->dir, name->text, directory);
     if (rc == 0)
         nodes_unname(&call->mount->nodes, call->node, name->text);
-    change_done(call->mount, call->node);
+    change_told(call, call->node);
     return rc < 0 ? rc : call_answer(call, NULL, 0);
 }
 
@@ -159,8 +159,8 @@ int ops_rename(struct call *call)
     int rc = from->fs->ops->rename(from->fs, from->dir, from->text, to->dir, to->text, call->flags);
     if (rc == 0)
         nodes_rename(&mount->nodes, call->node, from->text, call->to, to->text, exchange);
-    change_done(mount, call->to);
-    change_done(mount, call->node);
+    change_told(call, call->to);
+    change_told(call, call->node);
     return rc < 0 ? rc : call_answer(call, NULL, 0);
 }
 
@@ -179,7 +179,7 @@ int ops_link(struct call *call)
         change_begin(call->mount, node);
         rc = name->fs->ops->link(name->fs, node, name->dir, name->text, &found);
         change_end(call->mount, node, rc == 0 ? &found : NULL);
-        change_done(call->mount, call->node);
+        change_told(call, call->node);
     }
     node_put(&call->mount->nodes, node);
     return rc < 0 ? rc : answer_entry(call, &found);

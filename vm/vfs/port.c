@@ -148,7 +148,8 @@ static bool take_frames(struct port *port)
             port_end(port, ENOMEM, "out of memory for a request");
             return false;
         }
-        *in = (struct inbound){.type = at[4], .stream = get_u32(at + 8), .length = length};
+        *in = (struct inbound){
+            .type = at[4], .flags = at[5], .stream = get_u32(at + 8), .length = length};
         there -= FRAME_HEADER_SIZE;
         size_t part = there < length ? there : length;
         memcpy(in->payload, at + FRAME_HEADER_SIZE, part);

@@ -25,7 +25,7 @@ struct inbound {
     void *owner;
     struct inbound *next; /* the owner's, as is `interrupted` */
     bool interrupted;
-    uint8_t type;
+    uint8_t type, flags;
     uint32_t stream, length;
     _Alignas(8) uint8_t payload[];
 };

@@ -22,6 +22,11 @@
  * MOUNT and UNMOUNT name paths that can lead through other mounts of ours (a mount in a mount), so
  * they too must not be carried out by a thread that relays, or it waits for itself.
  *
+ * Flags of a REQUEST, which save round trips (agent/shortcut.h); an agent that knows nothing of
+ * them sets none. RELAY_ANSWERED: the kernel has its answer, the host sends none. RELAY_TAKES_ATTR:
+ * the answer may have struct relay_attr behind the message, as many as fit into the frame: new
+ * attributes of directories that the request has changed. The kernel gets the message alone.
+ *
  * Flow control. The host stops reading while it has too much to do, so the agent's writes to the
  * port may have to wait; the agent must go on reading the port meanwhile. It needs no buffer of
  * its own beyond one frame each way per connection.
@@ -32,6 +37,8 @@
  */
 #ifndef VMDECK_VM_VFS_RELAY_H
 #define VMDECK_VM_VFS_RELAY_H
+
+#include <linux/fuse.h>
 
 #include "base/frame.h"
 
@@ -65,6 +72,12 @@ enum relay_type {
 };
 
 enum { RELAY_READ_ONLY = 1 };
+enum { RELAY_ANSWERED = 1, RELAY_TAKES_ATTR = 2 };
+
+struct relay_attr {
+    uint64_t node;
+    struct fuse_attr_out attr; /* as the answer to GETATTR */
+};
 
 /* Name, shortest and longest payload of each type. */
 #define RELAY_RULES                                                                                \
