@@ -7,8 +7,10 @@
  *     chores  mounts and unmounts, which may be below a mount of ours
  *
  * The kernel's queues are the only long ones: a request is read when the port has taken the one
- * before. Small requests that wait are sent in one write. Notifications and answers have room for
- * far more than a host sends; one that does not fit is dropped with a line on the console.
+ * before. Small requests that wait are sent in one write. Answers have room for far more than a
+ * host asks for; one that does not fit is dropped with a line on the console. Notifications come as
+ * fast as somebody changes files on the host, and wait for locks: when some did not fit, the kernel
+ * is made to forget what it can of everything once it has taken the others.
  *
  * Who kills this process (root in the guest can) ends all connections by that, unless a thread
  * waits in the kernel for an answer that only another thread could have written: then the process
@@ -89,7 +91,10 @@ static struct {
     bool paused, pause_answered;
     size_t chore_first, chore_count;
     size_t answers_length;
-    size_t notes_first, notes_length;
+    uint64_t notes_put, notes_taken; /* bytes, ever */
+    struct note last_note;           /* of an inode, and where it was put */
+    uint64_t last_inode, last_put;
+    bool notes_lost;
 } relay = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /*
@@ -305,32 +310,69 @@ static _Noreturn void *chores_thread(void *argument)
 
 /* --- notify */
 
-static void ring_put(size_t at, const void *from, size_t size)
+static void ring_put(uint64_t where, const void *from, size_t size)
 {
+    size_t at = where % NOTES_SIZE;
     size_t first = NOTES_SIZE - at < size ? NOTES_SIZE - at : size;
     memcpy(notes + at, from, first);
     memcpy(notes, (const uint8_t *)from + first, size - first);
 }
 
-static void ring_get(size_t at, void *to, size_t size)
+static void ring_get(uint64_t where, void *to, size_t size)
 {
+    size_t at = where % NOTES_SIZE;
     size_t first = NOTES_SIZE - at < size ? NOTES_SIZE - at : size;
     memcpy(to, notes + at, first);
     memcpy((uint8_t *)to + first, notes, size - first);
 }
 
+/* The inode that the kernel is to forget; 0: it is another notification. */
+static uint64_t noted_inode(const struct frame *frame)
+{
+    struct fuse_out_header out;
+    struct fuse_notify_inval_inode_out what;
+    if (frame->length < sizeof out + sizeof what)
+        return 0;
+    memcpy(&out, frame->payload, sizeof out);
+    memcpy(&what, frame->payload + sizeof out, sizeof what);
+    return out.error == FUSE_NOTIFY_INVAL_INODE ? what.ino : 0;
+}
+
 static void add_note(const struct mount *mount, const struct frame *frame)
 {
     const struct note note = {(uint32_t)(mount - mounts), mount->id, frame->length};
-    if (NOTES_SIZE - relay.notes_length < sizeof note + frame->length) {
-        complain("the relay", ENOBUFS);
+    uint64_t inode = noted_inode(frame);
+    bool waits = inode != 0 && inode == relay.last_inode && relay.last_put >= relay.notes_taken &&
+                 memcmp(&note, &relay.last_note, sizeof note) == 0;
+    bool fits = NOTES_SIZE - (relay.notes_put - relay.notes_taken) >= sizeof note + frame->length;
+    relay.notes_lost = relay.notes_lost || !(waits || fits);
+    if (waits || !fits)
         return;
+    if (inode != 0) {
+        relay.last_note = note;
+        relay.last_inode = inode;
+        relay.last_put = relay.notes_put;
     }
-    size_t at = (relay.notes_first + relay.notes_length) % NOTES_SIZE;
-    ring_put(at, &note, sizeof note);
-    ring_put((at + sizeof note) % NOTES_SIZE, frame->payload, frame->length);
-    relay.notes_length += sizeof note + frame->length;
+    ring_put(relay.notes_put, &note, sizeof note);
+    ring_put(relay.notes_put + sizeof note, frame->payload, frame->length);
+    relay.notes_put += sizeof note + frame->length;
     pthread_cond_broadcast(&relay.changed);
+}
+
+/*
+ * Notifications did not fit: the kernel forgets all names and files that nobody has open just now,
+ * of every file system; it has no way to name those of one. With the lock held on both ends.
+ */
+static void drop_caches(void)
+{
+    relay.notes_lost = false;
+    pthread_mutex_unlock(&relay.lock);
+    int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "2", 1) < 0)
+        complain("notifications were lost", errno);
+    if (fd >= 0)
+        close(fd);
+    pthread_mutex_lock(&relay.lock);
 }
 
 static _Noreturn void *notify_thread(void *argument)
@@ -340,12 +382,15 @@ static _Noreturn void *notify_thread(void *argument)
     (void)argument;
     pthread_mutex_lock(&relay.lock);
     for (;;) {
-        while (relay.notes_length == 0)
-            pthread_cond_wait(&relay.changed, &relay.lock);
-        ring_get(relay.notes_first, &note, sizeof note);
-        ring_get((relay.notes_first + sizeof note) % NOTES_SIZE, message, note.length);
-        relay.notes_first = (relay.notes_first + sizeof note + note.length) % NOTES_SIZE;
-        relay.notes_length -= sizeof note + note.length;
+        while (relay.notes_put == relay.notes_taken) {
+            if (relay.notes_lost)
+                drop_caches();
+            else
+                pthread_cond_wait(&relay.changed, &relay.lock);
+        }
+        ring_get(relay.notes_taken, &note, sizeof note);
+        ring_get(relay.notes_taken + sizeof note, message, note.length);
+        relay.notes_taken += sizeof note + note.length;
         struct mount *mount = &mounts[note.slot];
         if (!mount->used || mount->gone || mount->id != note.id)
             continue;

@@ -17,7 +17,10 @@
  * server has given it up (the guest gets ENOTCONN); from the agent, the guest has unmounted it.
  *
  * NOTIFY must be written by another thread than the one that writes replies: the kernel takes the
- * directory's lock for it, which a lookup holds that waits for its reply.
+ * directory's lock for it, which a lookup holds that waits for its reply. When they come faster
+ * than the kernel takes them, those that the agent has no room for are made up for: it has the
+ * kernel forget all that is not in use. An inode's that still waits in the agent stands for the
+ * same again.
  *
  * MOUNT and UNMOUNT name paths that can lead through other mounts of ours (a mount in a mount), so
  * they too must not be carried out by a thread that relays, or it waits for itself.
