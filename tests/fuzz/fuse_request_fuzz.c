@@ -28,6 +28,7 @@ static struct notifier *notifier;
 static struct fdcache *cache;
 static struct shadows *shadows;
 static struct hooks hooks;
+static uint8_t flags; /* of the requests' frames */
 static int peer = -1;
 
 static void on_frame(void *context, struct inbound *frame)
@@ -78,7 +79,7 @@ static void request(struct mount *mount, const uint8_t *data, size_t size, bool 
     struct inbound *frame = malloc(sizeof *frame + size);
     if (frame == NULL || !mount_use(mount))
         abort();
-    *frame = (struct inbound){.owner = mount, .length = (uint32_t)size};
+    *frame = (struct inbound){.owner = mount, .flags = flags, .length = (uint32_t)size};
     memcpy(frame->payload, data, size);
     if (repair && size >= sizeof(struct fuse_in_header))
         memcpy(frame->payload, &frame->length, sizeof frame->length);
@@ -122,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     struct mount *mount = new_mount((data[0] & 3) == 1);
+    flags = data[0] >> 2;
     bool load = (data[0] & 3) == 2;
     data++, size--;
     if (load) {
