@@ -482,7 +482,8 @@ static void send_answers(void)
     send_all(output, length);
 }
 
-/* A HELLO that came with the RESUME is answered in front of all requests: the host drops others. */
+/* A HELLO that came with the RESUME, or with a MOUNT, is answered in front of all requests: the
+ * host drops others. */
 static void wait_for_resume(void)
 {
     for (;;) {
@@ -502,8 +503,8 @@ static _Noreturn void *pump_thread(void *argument)
     struct epoll_event events[READY_MAX];
     (void)argument;
     for (;;) {
-        wait_for_resume();
         int count = epoll_wait(relay.epoll, events, READY_MAX, -1);
+        wait_for_resume(); /* sends what these requests came of: the HELLO in front of a MOUNT */
         size_t length = 0;
         for (int i = 0; i < count; i++) {
             uint64_t drained;

@@ -2,13 +2,14 @@
  * What the relay of file systems answers without asking the host: the round trip is nearly all that
  * a small request costs. Nothing here knows more than the host has said, or always says:
  *
- *   RELEASE, RELEASEDIR  nobody waits for more than the answer; the host is told (RELAY_ANSWERED)
- *   IOCTL                the host has none. The kernel does not remember that, and programs ask
- * with every file that they open (is this a terminal?) GETXATTR             of all but user.*,
- * which no mount has; the kernel asks for security.capability before each first write, ls and tar
- * for ACLs GETATTR              of a directory, once after a change in it: the kernel forgets what
- * it knew and asks at the next name. The host sends it with the answer to the change (relay.h); it
- * holds for as short as where the host is not watched.
+ * - RELEASE, RELEASEDIR: nobody waits for more than the answer; the host is told (RELAY_ANSWERED).
+ * - IOCTL: the host has none. The kernel does not remember that, and programs ask with every file
+ *   that they open (is this a terminal?).
+ * - GETXATTR of all but user.*, which no mount has: the kernel asks for security.capability before
+ *   each first write, ls and tar for ACLs.
+ * - GETATTR of a directory, once after a change in it: the kernel forgets what it knew and asks at
+ *   the next name. The host sends it with the answer to the change (relay.h); it holds for as short
+ *   as where the host is not watched.
  *
  * Only libc and the relay's protocol: the tests' stand-in for a guest uses it too. The caller sees
  * to it that one thread at a time is in here.
