@@ -245,11 +245,13 @@ static int take_constants(struct child *child)
     static gid_t gid;
     static struct rlimit files;
     if (null_fd < 0) {
-        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null_fd < 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
-            return -errno;
         uid = geteuid();
         gid = getegid();
+        if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+            return -errno;
+        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null_fd < 0)
+            return -errno;
     }
     const struct user *user = child->user;
     child->change_user =

@@ -22,10 +22,9 @@ struct stream {
     struct streams *all;
     struct pane *pane; /* NULL: let go */
     struct client_command *command;
-    struct term
-        *next_term; /* takes the pane's engine's place when it has the whole picture; or NULL */
-    uint32_t owed;  /* credit */
-    bool painted;   /* what comes now is live */
+    struct term *next_term; /* for the pane, when it has the whole picture; or NULL */
+    uint32_t owed;          /* credit */
+    bool painted;           /* what comes now is live */
 };
 
 static void pane_say(struct pane *pane, const char *why)

@@ -134,15 +134,15 @@ keys a a
 typed a proj
 keys a Tab
 see a 'mount .*project/' 'a completed directory'
-typed a ':/work:ro'
+typed a ':/files:ro'
 keys a Enter
-see a '/work +ro +/.*/project' 'the mount'
+see a '/files +ro +/.*/project' 'the mount'
 back a
 keys a Tab
-line a 'clear; cat /work/note'
+line a 'clear; cat /files/note'
 see a '^from-the-host' 'its file'
 keys a C-] m
-see a '/work +ro' 'the mount'
+see a '/files +ro' 'the mount'
 keys a x
 see a 'nothing is mounted' 'without it'
 back a

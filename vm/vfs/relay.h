@@ -10,11 +10,12 @@
  *
  * Mounts. One FUSE connection per mount. MOUNT makes the agent create what is missing of the
  * directory, open /dev/fuse and mount(2) it with RELAY_MOUNT_OPTIONS (and MS_RDONLY), then answer
- * MOUNTED. From then on every message read from that descriptor is a REQUEST, every REPLY and
- * NOTIFY is written to it as it is, one write(2) each; a write that fails with ENOENT (the request
- * was interrupted, the inode is not cached) is no error. UNMOUNT is answered UNMOUNTED; with EBUSY
- * the text names who is in the way. DETACHED ends a connection without asking: from the host, the
- * server has given it up (the guest gets ENOTCONN); from the agent, the guest has unmounted it.
+ * MOUNTED. From then on every message read from that descriptor is a REQUEST (but for what
+ * agent/shortcut.h answers), every REPLY and NOTIFY is written to it, one write(2) each; a write
+ * that fails with ENOENT (the request was interrupted, the inode is not cached) is no error.
+ * UNMOUNT is answered UNMOUNTED; with EBUSY the text names who is in the way. DETACHED ends a
+ * connection without asking: from the host, the server has given it up (the guest gets ENOTCONN);
+ * from the agent, the guest has unmounted it.
  *
  * NOTIFY must be written by another thread than the one that writes replies: the kernel takes the
  * directory's lock for it, which a lookup holds that waits for its reply. When they come faster
