@@ -26,6 +26,7 @@
 #define SAMPLE_MS  2000
 #define QUIET_MS   16000
 #define SETTLE_MS  60   /* a selection that moves on has no preview */
+#define SILENT_MS  1000 /* a session that does not answer holds keys up no longer */
 #define HIDE_MS    2000 /* panes out of sight stay attached so long, for a quick way back */
 #define READ_BYTES 16384
 
@@ -122,9 +123,25 @@ static void on_sample(uv_timer_t *timer)
     dashboard_damage(d); /* ages, the clock */
 }
 
+/* What was typed meanwhile is about sessions that are known by now, not about an empty list. */
+static void take_input(struct dashboard *d)
+{
+    d->ready = true;
+    uv_timer_stop(&d->connect);
+    watch_start(d->keyboard);
+    dashboard_damage(d); /* a script goes on behind a frame */
+}
+
+static void on_silent(uv_timer_t *timer)
+{
+    take_input(timer->data);
+}
+
 static void on_connect(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
+    uv_timer_start(&d->connect, on_silent, SILENT_MS, 0);
+    d->connected = true;
     links_refresh(d->links);
     if (uv_is_active((uv_handle_t *)&d->sample))
         uv_timer_start(&d->sample, on_sample, 0, 0);
@@ -227,6 +244,8 @@ static void on_changed(void *context)
         pending += d->fleet.rows[i]->pending;
     bool other = pending != d->pending;
     d->pending = pending;
+    if (d->connected && !d->ready && links_answered(d->links))
+        take_input(d);
     if (other)
         answers_refresh(d);
     dashboard_settle(d);
@@ -526,7 +545,6 @@ static int open_terminal(struct dashboard *d, struct error *err)
         d->signals[i].data = d;
         uv_signal_start(&d->signals[i], on_signal, signals[i]);
     }
-    watch_start(d->keyboard);
     return rc;
 }
 

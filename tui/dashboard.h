@@ -93,7 +93,8 @@ struct dashboard {
     int64_t now;                    /* ms since 1970: the time that the frame shows */
     uint64_t interval;              /* ms between the last frame and the next, if it is dirty */
     bool dirty, focused, mouse;
-    bool typed; /* into the focused pane, which has not answered yet */
+    bool connected, ready; /* the fleet was asked; it has answered, and keys are taken */
+    bool typed;            /* into the focused pane, which has not answered yet */
     struct theme theme;
     struct bindings bindings;
     struct fleet fleet;

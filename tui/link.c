@@ -134,6 +134,16 @@ void links_ask(struct fleet_row *row, bool stats)
     }
 }
 
+bool links_answered(const struct links *links)
+{
+    for (size_t i = 0; i < links->fleet->count; i++) {
+        const struct link *link = links->fleet->rows[i]->link;
+        if (link != NULL && (link->asked_info || link->asked_terminals))
+            return false;
+    }
+    return true;
+}
+
 struct client *links_client(const struct fleet_row *row)
 {
     const struct link *link = row->link;

@@ -36,6 +36,9 @@ void links_refresh(struct links *links);
 /* Asks the host how it is; `stats` too costs it some milliseconds. Nothing where nobody answers. */
 void links_ask(struct fleet_row *row, bool stats);
 
+/* Every session that is connected to has answered what it was asked. */
+bool links_answered(const struct links *links);
+
 /* NULL: not connected. */
 struct client *links_client(const struct fleet_row *row);
 

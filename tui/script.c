@@ -210,7 +210,7 @@ static void on_late(uv_timer_t *timer)
 void script_step(struct dashboard *d)
 {
     struct script *script = &d->script;
-    while (script->at < script->lines.count) {
+    while (d->ready && script->at < script->lines.count) {
         char *argument;
         bool wrong;
         const struct word *word = word_of(script->lines.items[script->at], &argument, &wrong);

@@ -6,7 +6,7 @@
 # through cat in each direction against the raw port; memory of an idle host.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 export VMDECK=$build/vmdeck
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}
 export VMDECK_IMAGE

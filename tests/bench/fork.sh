@@ -6,7 +6,7 @@
 # belong to the machine they were taken on.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 export VMDECK=$build/vmdeck
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}
 export VMDECK_IMAGE
@@ -15,7 +15,7 @@ work=$(mktemp -d)
 mkdir -m 700 "$work/run"
 export HOME=$work XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data \
     XDG_CACHE_HOME=$work/cache XDG_CONFIG_HOME=$work/config
-trap '"$VMDECK" stop --all >/dev/null 2>&1; rm -rf "$work"' EXIT
+trap '"$VMDECK" stop --all >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 cd "$work"
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }

@@ -8,7 +8,7 @@
 # The mediation alone, without a VM: net_bench and flow_bench.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 export VMDECK=$build/vmdeck SIZE=${2:-64}
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}
 export VMDECK_IMAGE
@@ -17,7 +17,7 @@ mkdir -m 700 "$work/run"
 export HOME=$work XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data \
     XDG_CACHE_HOME=$work/cache XDG_CONFIG_HOME=$work/config
 servers=
-trap '"$VMDECK" stop --all >/dev/null 2>&1; kill $servers 2>/dev/null; rm -rf "$work"' EXIT
+trap '"$VMDECK" stop --all >/dev/null 2>&1 || true; kill $servers 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work"
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.crt \

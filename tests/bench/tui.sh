@@ -41,7 +41,10 @@ rm -rf "$work/state" # what its sessions left
     echo "save $work/full"
 } >keys
 t new-session -d -s a -x 200 -y 60 'TERM=screen-256color exec "$VMDECK" --script keys'
-until [ -s full ]; do sleep 0.2; done
+until [ -s full ]; do
+    t has-session -t a 2>/dev/null || { echo 'tui.sh: the script of keys failed' >&2 && exit 1; }
+    sleep 0.2
+done
 pid=$(t display-message -p -t a: '#{pane_pid}')
 host=$("$VMDECK" list --json | grep -o '"pid":[0-9]*' | head -n 1 | cut -d: -f2)
 echo "resident with ten terminals of 12000 lines: dashboard $(awk '/VmRSS/ {print $2, $3}' "/proc/$pid/status")," \

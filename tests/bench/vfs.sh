@@ -12,7 +12,7 @@
 # figures (emulated, on such a machine) are printed below.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 export VMDECK=$build/vmdeck
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}
 export VMDECK_IMAGE MEGABYTES=${2:-256}

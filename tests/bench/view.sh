@@ -5,7 +5,7 @@
 # and how soon Ctrl-C is heard; wake-ups of a detached session (strace).
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 "$build/tests/view_bench" "${2:-3}"
 
 export VMDECK=$build/vmdeck

@@ -5,7 +5,7 @@
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
 export ESCAPE_SECONDS=${1:-60} ESCAPE_JOBS=${2:-2}
-build=${3:-$root/build/default}
+build=$(readlink -f "${3:-$root/build/default}")
 patterns=$("$root/tests/guest/escapes.py" list | wc -l)
 exec "$root/tests/e2e/run_test.sh" "$build/vmdeck" "$build/test-image" \
     "$((ESCAPE_SECONDS * patterns / ESCAPE_JOBS * 2 + 120))" "$root/tests/e2e/escapes.sh"

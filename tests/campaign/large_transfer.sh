@@ -5,7 +5,7 @@
 # numbers pass 2^32, and every byte is compared. 4608 MiB take a quarter of an hour under emulation.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-build=${1:-$here/../../build/default}
+build=$(readlink -f "${1:-$here/../../build/default}")
 mib=${2:-4608}
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}
 export VMDECK_IMAGE

@@ -8,7 +8,7 @@
 # memory (new sessions, snapshots, forks) is on keys that are pressed rarely.
 set -u
 root=$(readlink -f "$(dirname "$0")/../..")
-minutes=${1:-5} build=${2:-$root/build/asan} seed=${3:-$RANDOM}
+minutes=${1:-5} build=$(readlink -f "${2:-$root/build/asan}") seed=${3:-$RANDOM}
 RANDOM=$seed f=0
 export VMDECK=$build/vmdeck
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$root/build/default/test-image/path")} || exit 1
@@ -29,7 +29,7 @@ t() { tmux -u -f /dev/null -S "$work/tmux" "$@"; }
 ours() { grep -lzsF "$work" /proc/[0-9]*/environ | tr -cd '0-9\n'; }
 leave() {
     t kill-server 2>/dev/null
-    "$VMDECK" stop --all 2>/dev/null
+    "$VMDECK" stop --all 2>/dev/null || true
     local pid
     for pid in $(ours); do [ "$pid" = $$ ] || kill -KILL "$pid" 2>/dev/null; done
     rm -rf "$work"

@@ -7,7 +7,7 @@
 # directory with a usr/bin of more of them.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
-build=${1:-$root/build/default}
+build=$(readlink -f "${1:-$root/build/default}")
 files=${2:-5000}
 export VMDECK=$build/vmdeck
 VMDECK_IMAGE=${VMDECK_IMAGE:-$(cat "$build/test-image/path")}

@@ -10,13 +10,13 @@ at_exit() { :; } # a test may have its own
 trap 't kill-server 2>/dev/null; at_exit' EXIT
 trap 'exit 143' TERM INT HUP
 
-# `v` runs the dashboard and says how it ended and whether the terminal's settings are as they were.
+# `v NAME [OPTION…]` runs the dashboard and says how it ended and whether the terminal's settings are as they were.
 cat >pane.rc <<'R'
 PS1='host$ '
 v() {
     local before status
     before=$(stty -g)
-    "$VMDECK"
+    "$VMDECK" "${@:2}"
     status=$?
     [ "$(stty -g)" = "$before" ] && echo "done $1 status=$status tty=same" ||
         echo "done $1 status=$status tty=changed"
