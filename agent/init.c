@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -39,6 +40,7 @@
 
 #define ROOT_DEVICE "/dev/vda"
 #define ROOT_MOUNT  "/vmdeck-root"
+#define DEBUGFS     "/sys/kernel/debug"
 #define AGENT_COPY  "/run/vmdeck/agent"
 #define PORTS       "/sys/class/virtio-ports"
 
@@ -208,15 +210,30 @@ static void mount_rest(void)
     mkdir("/tmp", 01777);
 }
 
-/* What the kernel would do every half second on behalf of huge pages, in every idle VM. */
-static void calm_kernel(void)
+/* A kernel without the setting has nothing to set. */
+static void set_kernel(const char *path, const char *value)
 {
-    int fd = open("/proc/sys/vm/compaction_proactiveness", O_WRONLY | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    ssize_t n = write(fd, "0", 1);
-    (void)n; /* a kernel without it has nothing to calm */
+    ssize_t n = write(fd, value, strlen(value));
+    (void)n;
     close(fd);
+}
+
+/*
+ * Proactive compaction works every half second on behalf of huge pages, in every idle VM. How many
+ * bytes around a fault are mapped with it is for the host to say, which knows what a fault costs
+ * here; the kernel hands us arguments that it does not know as environment.
+ */
+static void tune_kernel(void)
+{
+    const char *around = getenv("fault_around_bytes");
+    set_kernel("/proc/sys/vm/compaction_proactiveness", "0");
+    if (around == NULL || mount("debugfs", DEBUGFS, "debugfs", 0, NULL) != 0)
+        return;
+    set_kernel(DEBUGFS "/fault_around_bytes", around);
+    umount(DEBUGFS);
 }
 
 static void copy_agent(void)
@@ -345,7 +362,7 @@ int init_system(const char **why)
     }
     if (rc == 0) {
         mount_rest();
-        calm_kernel();
+        tune_kernel();
         copy_agent();
         mount_identity();
         trust_prepare();
