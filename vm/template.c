@@ -65,6 +65,27 @@ int templates_lock(int *fd, struct error *err)
     return rc == 0 ? path_lock(path, fd, err) : rc;
 }
 
+int template_try_lock(const char *key, int *fd, struct error *err)
+{
+    char digits[16] = {0}; /* of a hash: 60 bits are as good as all */
+    CLEAN_FREE char *path = NULL;
+    memcpy(digits, key, sizeof digits - 1);
+    int rc = template_path("builders", &path, err);
+    CLEAN_FD int file = rc == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (rc < 0)
+        return rc;
+    struct flock byte = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = (off_t)strtoull(digits, NULL, 16),
+                         .l_len = 1};
+    if (file < 0 || fcntl(file, F_OFD_SETLK, &byte) < 0)
+        return errno == EAGAIN || errno == EACCES
+                   ? 0
+                   : error_system(err, errno, "cannot lock %s", path);
+    *fd = take_fd(&file);
+    return 1;
+}
+
 int template_entry(char **directory, int *hold, struct error *err)
 {
     CLEAN_FD int all = -1;

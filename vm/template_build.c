@@ -8,8 +8,8 @@
  * links, bitmaps, timers), and after the last command what RCU puts off: each fork would do all of
  * that anew, and for a fork that is new code to translate. Nothing tells when that is over.
  *
- * One lock file per key makes all but one builder wait; what they find when they have it is the
- * result. Waiting is done in a worker thread, the rest on the loop.
+ * A lock per key makes all but one builder wait; what they find when they have it is the result.
+ * Nothing tells a loop that a lock is free, so it looks again and again.
  */
 #include "vm/template.h"
 
@@ -39,14 +39,13 @@ struct template_build {
     char key[TEMPLATE_KEY_SIZE];
     void (*done)(void *context, const struct error *why);
     void *context;
-    uv_work_t waiting;
     uv_timer_t timeout, settle, finish;
     int lock, hold;
     char *directory, *ram, *disk, *state; /* of the one that is being made */
     struct qemu *qemu;
     struct guest *guest;
     size_t step; /* next row of warm_up */
-    bool found, saved, closed, over, working;
+    bool found, saved, closed, over;
     struct error why;
     int handles;
 };
@@ -270,32 +269,23 @@ static int build_start(struct template_build *build, struct error *err)
     return rc;
 }
 
-/* On a worker thread: may wait for another builder. */
-static void build_wait(uv_work_t *work)
+static void on_wait(uv_timer_t *timer)
 {
-    struct template_build *build = work->data;
-    while (flock(build->lock, LOCK_EX) < 0 && errno == EINTR)
-        ;
-}
-
-static void build_waited(uv_work_t *work, int status)
-{
-    struct template_build *build = work->data;
+    struct template_build *build = timer->data;
     struct template found;
     struct error err = {0};
-    (void)status;
-    build->working = false;
-    if (build->closed) {
-        build_release(build);
+    int rc = template_try_lock(build->key, &build->lock, &err);
+    if (rc == 0) {
+        uv_timer_start(&build->timeout, on_wait, TEMPLATE_RETRY_MS, 0);
         return;
     }
-    if (template_open(build->key, &found, NULL) == 0) {
+    if (rc > 0 && template_open(build->key, &found, NULL) == 0) {
         template_close(&found); /* somebody else made it */
         build_end(build, NULL);
         return;
     }
     uv_timer_start(&build->timeout, on_timeout, BUILD_TIMEOUT_MS, 0);
-    if (build_start(build, &err) < 0)
+    if (rc < 0 || build_start(build, &err) < 0)
         build_end(build, &err);
 }
 
@@ -303,32 +293,21 @@ int template_build(struct template_build **out, uv_loop_t *loop, const struct te
                    const char *key, void (*done)(void *context, const struct error *why),
                    void *context, struct error *err)
 {
-    CLEAN_FREE char *path = NULL;
-    CLEAN_FREE char *name = str_printf("%s.lock", key);
     struct template_build *build = calloc(1, sizeof *build);
-    int rc = build != NULL && name != NULL ? template_path(name, &path, err) : -ENOMEM;
-    if (rc == 0) {
-        build->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (build->lock < 0)
-            rc = error_system(err, errno, "cannot open %s", path);
-    }
-    if (rc < 0) {
-        free(build);
-        return rc == -ENOMEM ? error_set(err, ENOMEM, "out of memory") : rc;
-    }
+    if (build == NULL)
+        return error_set(err, ENOMEM, "out of memory");
     build->loop = loop;
     build->spec = spec;
     memcpy(build->key, key, sizeof build->key);
     build->done = done;
     build->context = context;
-    build->hold = -1;
+    build->lock = build->hold = -1;
     uv_timer_init(loop, &build->timeout);
     uv_timer_init(loop, &build->settle);
     uv_timer_init(loop, &build->finish);
-    build->waiting.data = build->timeout.data = build->settle.data = build->finish.data = build;
+    build->timeout.data = build->settle.data = build->finish.data = build;
     build->handles = 3;
-    build->working = true;
-    uv_queue_work(loop, &build->waiting, build_wait, build_waited);
+    uv_timer_start(&build->timeout, on_wait, 0, 0);
     *out = build;
     return 0;
 }
@@ -339,10 +318,6 @@ void template_build_close(struct template_build *build)
         return;
     build->closed = true;
     build_clean(build);
-    if (build->working) { /* build_waited() still comes: at once, or when it has the lock */
-        uv_cancel((uv_req_t *)&build->waiting);
-        build->handles++;
-    }
     uv_close((uv_handle_t *)&build->timeout, build_freed);
     uv_close((uv_handle_t *)&build->settle, build_freed);
     uv_close((uv_handle_t *)&build->finish, build_freed);

@@ -10,6 +10,14 @@
 int template_path(const char *name, char **out, struct error *err);
 
 /*
+ * Whoever makes the template of a key holds its lock (*fd, to be closed). Does not wait: 1, or 0
+ * while somebody else has it. The lock is a byte of one file, the key's own, so that keys that
+ * nobody uses any more leave nothing.
+ */
+int template_try_lock(const char *key, int *fd, struct error *err);
+#define TEMPLATE_RETRY_MS 50
+
+/*
  * Entries come and go under this lock (a descriptor to close), so that nobody takes one that is
  * being made for a left-over. Blocks.
  */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -73,20 +74,28 @@ static int restore_into(const struct snapfile *file, const char *directory, uint
     return rc == 0 ? restore_memory(file, directory, memory, cancel, err) : rc;
 }
 
+static int wait_for_lock(const char *key, const volatile int *cancel, int *lock, struct error *err)
+{
+    static const struct timespec pause = {.tv_nsec = TEMPLATE_RETRY_MS * 1000000L};
+    int rc;
+    while ((rc = template_try_lock(key, lock, err)) == 0) {
+        if (cancel != NULL && *cancel != 0)
+            return error_set(err, ECANCELED, "given up");
+        nanosleep(&pause, NULL);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 int template_restore(const struct snapfile *file, const char *key, uint64_t memory,
                      const volatile int *cancel, bool *found, struct error *err)
 {
     struct template template;
-    CLEAN_FREE char *name = str_printf("%s.lock", key);
-    CLEAN_FREE char *path = NULL, *final = NULL, *directory = NULL;
-    int rc = name != NULL ? template_path(name, &path, err) : -ENOMEM;
-    if (rc == 0)
-        rc = template_path(key, &final, err);
-    if (rc < 0)
-        return rc;
+    CLEAN_FREE char *final = NULL, *directory = NULL;
     CLEAN_FD int lock = -1;
     CLEAN_FD int hold = -1;
-    rc = path_lock(path, &lock, err);
+    int rc = template_path(key, &final, err);
+    if (rc == 0)
+        rc = wait_for_lock(key, cancel, &lock, err);
     if (rc < 0)
         return rc;
     *found = template_open(key, &template, NULL) == 0;

@@ -68,7 +68,8 @@ while [ ! -e over ]; do
     before=$(stty -g)
     "$VMDECK"
     status=$?
-    [ "$(stty -g)" = "$before" ] && echo "$status same" >>ended || echo "$status changed" >>ended
+    after=$(stty -g)
+    [ "$after" = "$before" ] && echo "$status same" >>ended || echo "$status changed: $before $after" >>ended
     [ "$status" = 0 ] || sleep 1
 done
 R
