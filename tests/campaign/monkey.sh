@@ -65,7 +65,7 @@ sessions() {
 cat >again <<'R'
 trap : INT QUIT TSTP # between two runs the terminal makes signals of keys
 while [ ! -e over ]; do
-    before=$(stty -g)
+    before=$(stty -g) || continue # a Ctrl-C of the monkey's ended it
     "$VMDECK"
     status=$?
     after=$(stty -g)
