@@ -71,17 +71,17 @@ int template_try_lock(const char *key, int *fd, struct error *err)
     CLEAN_FREE char *path = NULL;
     memcpy(digits, key, sizeof digits - 1);
     int rc = template_path("builders", &path, err);
-    CLEAN_FD int file = rc == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    CLEAN_FD int file = rc == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     if (rc < 0)
         return rc;
+    if (file < 0)
+        return error_system(err, errno, "cannot open %s", path);
     struct flock byte = {.l_type = F_WRLCK,
                          .l_whence = SEEK_SET,
                          .l_start = (off_t)strtoull(digits, NULL, 16),
                          .l_len = 1};
-    if (file < 0 || fcntl(file, F_OFD_SETLK, &byte) < 0)
-        return errno == EAGAIN || errno == EACCES
-                   ? 0
-                   : error_system(err, errno, "cannot lock %s", path);
+    if (fcntl(file, F_OFD_SETLK, &byte) < 0)
+        return errno == EAGAIN ? 0 : error_system(err, errno, "cannot lock %s", path);
     *fd = take_fd(&file);
     return 1;
 }
