@@ -32,6 +32,8 @@
 
 static const int signals[DASHBOARD_SIGNALS] = {SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP, SIGINT};
 
+static void on_connect(uv_timer_t *timer);
+
 static void on_frame(uv_timer_t *timer)
 {
     struct dashboard *d = timer->data;
@@ -44,6 +46,8 @@ static void on_frame(uv_timer_t *timer)
         uv_stop(&d->loop);
     outer_write(&d->outer, buf_data(&out), buf_len(&out));
     streams_settle(&d->deck.streams);
+    if (!d->connected && !uv_is_active((uv_handle_t *)&d->connect))
+        uv_timer_start(&d->connect, on_connect, 1, 0); /* when the first frame is out */
     script_step(d);
 }
 
@@ -580,7 +584,6 @@ static int open_all(struct dashboard *d, struct error *err)
     d->host_memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     enter(d);
     dashboard_view(d, VIEW_HOME);
-    uv_timer_start(&d->connect, on_connect, 1, 0); /* when the first frame is out */
     return 0;
 }
 
