@@ -495,6 +495,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
     struct dashboard *d = handle->data;
     if (signum == SIGWINCH) {
+        screen_forget(d->screen); /* also of the same size: it may have been smaller meanwhile */
         fit(d);
     } else if (signum == SIGTSTP) {
         dashboard_suspend(d);

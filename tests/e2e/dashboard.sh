@@ -128,6 +128,11 @@ see a '─ (one|two) · ' 'the largest size'
 resize a 80 24
 see a 'Fleet' 'a usual size'
 
+printf '\033[2J' >"$(state a pane_tty)"
+not_see a 'Fleet' 'a screen that lost what was on it'
+kill -WINCH "$(dashboard_of a)" # as for two resizes that were one: the size is what it was
+see a 'Fleet' 'drawn anew'
+
 # --- filter, palette, help, log, themes
 
 keys a /
