@@ -65,10 +65,10 @@ sessions() {
 cat >again <<'R'
 trap : INT QUIT TSTP # between two runs the terminal makes signals of keys
 while [ ! -e over ]; do
-    before=$(stty -g) || continue # a Ctrl-C of the monkey's ended it
+    until before=$(stty -g); do :; done # the monkey's Ctrl-C may end it, as it may
     "$VMDECK"
     status=$?
-    after=$(stty -g)
+    until after=$(stty -g); do :; done # this one
     [ "$after" = "$before" ] && echo "$status same" >>ended || echo "$status changed: $before $after" >>ended
     [ "$status" = 0 ] || sleep 1
 done
