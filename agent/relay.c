@@ -482,8 +482,10 @@ static void send_answers(void)
     send_all(output, length);
 }
 
-/* A HELLO that came with the RESUME, or with a MOUNT, is answered in front of all requests: the
- * host drops others. */
+/*
+ * A HELLO that came with the RESUME, or with a MOUNT, is answered in front of all requests: the
+ * host drops others.
+ */
 static void wait_for_resume(void)
 {
     for (;;) {

@@ -29,7 +29,7 @@ t() { tmux -u -f /dev/null -S "$work/tmux" "$@"; }
 ours() { grep -lzsF "$work" /proc/[0-9]*/environ | tr -cd '0-9\n'; }
 leave() {
     t kill-server 2>/dev/null
-    "$VMDECK" stop --all 2>/dev/null || true
+    "$VMDECK" stop --all 2>/dev/null
     local pid
     for pid in $(ours); do [ "$pid" = $$ ] || kill -KILL "$pid" 2>/dev/null; done
     rm -rf "$work"

@@ -181,9 +181,13 @@ keys a Enter
 line a 'reset'
 see a 'host\$ *$' 'the shell after reset'
 has_live 2 || fail "sessions were lost: $("$VMDECK" list)"
-echo 'key g Enter' >early # typed before any session has said what it runs
+echo 'key g Enter' >early # typed before any session has said what it runs; one of them never does
+silent=$("$VMDECK" list --json | python3 -c 'import json, sys
+print(*(s["pid"] for s in json.load(sys.stdin) if s["name"] == "two"))')
+kill -STOP "$silent"
 line a 'clear; v second --script early'
 see a '1 one' 'the pane again'
+kill -CONT "$silent"
 line a 'clear; echo again-$((6 + 7))'
 see a '^again-13' 'the shell is as it was left'
 keys a C-]

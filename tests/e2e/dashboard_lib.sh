@@ -10,7 +10,8 @@ at_exit() { :; } # a test may have its own
 trap 't kill-server 2>/dev/null; at_exit' EXIT
 trap 'exit 143' TERM INT HUP
 
-# `v NAME [OPTION…]` runs the dashboard and says how it ended and whether the terminal's settings are as they were.
+# `v NAME [OPTION…]` runs the dashboard and says how it ended and whether the terminal's settings are
+# as they were.
 cat >pane.rc <<'R'
 PS1='host$ '
 v() {

@@ -188,9 +188,9 @@ expect 0 'after' '' 'after a builder was killed'
     fail "killed builders leave: $(templates)"
 ! pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME" >/dev/null || fail 'a killed builder leaves its VM'
 
-
 # --- who waits for somebody else's template can be stopped; the locks leave no files behind
 
+"$VMDECK" snapshot forked --keep-running --output kept.qcow2 >out 2>err || fail "snapshot: $(cat err)"
 coproc HOLDER {
     exec python3 -c 'import fcntl, struct, sys
 file = open(sys.argv[1], "r+b")
@@ -200,16 +200,20 @@ sys.stdin.read()' "$cache/builders"
 }
 read -r -t 30 _ <&"${HOLDER[0]}" || fail 'the lock of the builders'
 before=$(our_hosts | wc -l)
-"$VMDECK" bash --detached --memory 144M --name waits >out 2>err &
-client=$!
-for ((i = 0; i < 1000; i++)); do
-    "$VMDECK" list | grep -q ' waits ' && break
-    sleep 0.02
-done
-"$VMDECK" stop waits || fail 'stop a session that waits'
-wait "$client" && fail 'a session that was stopped started'
-for ((i = 0; i < 1000 && $(our_hosts | wc -l) > before; i++)); do sleep 0.02; done
-[ "$(our_hosts | wc -l)" -eq "$before" ] || fail 'the host that waited stays'
+gives_up() { # OPTION…
+    "$VMDECK" bash --detached --name waits "$@" >out 2>err &
+    local client=$! i
+    for ((i = 0; i < 1000; i++)); do
+        "$VMDECK" list | grep -q ' waits ' && break
+        sleep 0.02
+    done
+    "$VMDECK" stop waits || fail "stop a session that waits: $*"
+    wait "$client" && fail "a session that was stopped started: $*"
+    for ((i = 0; i < 1000 && $(our_hosts | wc -l) > before; i++)); do sleep 0.02; done
+    [ "$(our_hosts | wc -l)" -eq "$before" ] || fail "the host that waited stays: $*"
+}
+gives_up --memory 144M
+gives_up --resume kept.qcow2
 eval "exec ${HOLDER[1]}>&-"
 [ "$(find "$cache" -maxdepth 1 -type f | sort | xargs -n 1 basename | paste -sd ' ')" = 'builders lock' ] ||
     fail "files beside the templates: $(ls "$cache")"
