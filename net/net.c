@@ -3,9 +3,11 @@
  * of requests that wait, and last of all that the thread has ended. Everything that can fail is
  * made before the thread starts, on the owner's.
  *
- * Nobody waits for the other: events are dropped (and counted in the log) when EVENTS_MAX of them
- * were not taken, and the thread's end is a message. It can be late, because a name that is being
- * resolved cannot be given up; until then it only waits.
+ * Nobody waits for the other, but for the end of the link, which is one turn of the thread's loop
+ * away: whoever closes may open the next at once, and lwIP is one per process. Events are dropped
+ * (and counted in the log) when EVENTS_MAX of them were not taken, and the thread's end is a
+ * message. It can be late, because a name that is being resolved cannot be given up; until then it
+ * only waits.
  */
 #include "net/net.h"
 
@@ -64,6 +66,7 @@ struct net {
     /* Both sides'. */
     atomic_uint pending, waiting_events;
     atomic_bool pending_sent, reset_sent;
+    uv_sem_t detached; /* posted when the thread has let go of the VM and of lwIP, which is one */
 
     /* The thread's. */
     struct net_thread thread;
@@ -142,6 +145,7 @@ static void down_came(void *context, void *message)
         return;
     case DOWN_CLOSE:
         setup_close(&net->thread);
+        uv_sem_post(&net->detached);
         queue_close(net->down);
         return;
     case DOWN_CALL:
@@ -170,6 +174,7 @@ static void net_free(struct net *net)
 {
     (void)uv_loop_close(&net->thread.loop);
     setup_free(&net->thread);
+    uv_sem_destroy(&net->detached);
     strv_free(&net->placeholders);
     free(net);
 }
@@ -268,7 +273,9 @@ int net_open(struct net **out, uv_loop_t *owner, int nic, const struct net_optio
 {
     CLEAN_FD int fd = nic;
     struct net *net = calloc(1, sizeof *net);
-    int rc = net != NULL ? uv_loop_init(&net->thread.loop) : UV_ENOMEM;
+    int rc = net != NULL ? uv_sem_init(&net->detached, 0) : UV_ENOMEM;
+    if (rc == 0 && (rc = uv_loop_init(&net->thread.loop)) < 0)
+        uv_sem_destroy(&net->detached);
     if (rc < 0) {
         free(net);
         return error_set(err, -rc, "cannot start the network: %s", uv_strerror(rc));
@@ -367,5 +374,6 @@ void net_close(struct net *net)
         call->done = NULL;
         done(call->context, NULL, &why);
     }
-    (void)queue_send(net->down, &net->close);
+    if (queue_send(net->down, &net->close) == 0)
+        uv_sem_wait(&net->detached);
 }

@@ -119,8 +119,8 @@ void net_reset(struct net *net);
 
 /*
  * Ends the thread and everything that is open; calls that wait are answered with ECANCELED, then no
- * callback comes any more. Does not wait: memory is freed, and `owner` has no handle of it left,
- * when the thread has ended and the loop has run. NULL is fine.
+ * callback comes any more. When it returns the next may be opened; memory is freed, and `owner` has
+ * no handle of it left, when the thread has ended and the loop has run. NULL is fine.
  */
 void net_close(struct net *net);
 

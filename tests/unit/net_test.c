@@ -83,6 +83,26 @@ static const cJSON *owner_call(struct owner *owner, const char *name, const char
     return owner->result;
 }
 
+/* As when a template does not work: lwIP is one per process, and the thread ends when it can. */
+static void test_opened_again(void **state)
+{
+    const struct net_options options = {0};
+    struct owner owner;
+    struct error err = {0};
+    (void)state;
+    assert_int_equal(owner_open(&owner, &options, &err), 0);
+    for (int i = 0; i < 20; i++) {
+        int pair[2];
+        net_close(owner.net);
+        close(owner.fd);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        owner.fd = pair[1];
+        if (net_open(&owner.net, &owner.loop, pair[0], &options, &owner_events, &owner, &err) < 0)
+            fail_msg("%s", err.message);
+    }
+    owner_close(&owner);
+}
+
 static void test_options(void **state)
 {
     (void)state;
@@ -390,9 +410,8 @@ static void test_curl(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_curl),
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_curl),         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_opened_again), cmocka_unit_test(test_calls),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, ca_home_make, ca_home_remove);
