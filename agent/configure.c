@@ -5,6 +5,10 @@
  * RNDRESEEDCRNG makes them count at once. A machine without /etc/machine-id (machine-id(5)) gets
  * one from the reseeded generator. Files are changed only where they do not say it yet: the root
  * file system may be read-only or somebody else's.
+ *
+ * An emulated fork pays for all code that it runs for the first time, and what writes into files is
+ * a twentieth of all until its first command ends. So the boot leaves room for what is to come, as
+ * long as it usually is, in files that are mapped.
  */
 #include "agent/configure.h"
 
@@ -15,11 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/console.h"
 #include "agent/environment.h"
 #include "agent/network.h"
 #include "agent/trust.h"
@@ -151,6 +157,43 @@ void configure_keep(enum configure_file file, int fd)
     kept[file] = fd;
 }
 
+static struct {
+    char *text; /* mapped; NULL: none, or used */
+    size_t size;
+    off_t at;
+} reserved[CONFIGURE_FILES];
+
+void configure_reserve(enum configure_file file, off_t at, const char *text)
+{
+    size_t size = strlen(text);
+    int fd = kept[file];
+    if (fd < 0 || at < 0 || pwrite(fd, text, size, at) != (ssize_t)size)
+        return;
+    char *map = mmap(NULL, (size_t)at + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        if (ftruncate(fd, at) != 0)
+            console_log("%s stays in a file", text);
+        return;
+    }
+    memcpy(map + at, text, size); /* the pages are there, and may be written */
+    reserved[file].text = map + at;
+    reserved[file].size = size;
+    reserved[file].at = at;
+}
+
+/* Where there is no room of that size, the file is again as if none had been left. */
+static bool fill_reserved(enum configure_file file, const char *text)
+{
+    char *room = reserved[file].text;
+    size_t size = strlen(text);
+    if (room == NULL)
+        return false;
+    reserved[file].text = NULL; /* from now on others may change the file */
+    if (size == reserved[file].size)
+        memcpy(room, text, size);
+    return size == reserved[file].size || ftruncate(kept[file], reserved[file].at) != 0;
+}
+
 /*
  * Writes the text into a kept file from `at` on, as its end. False where there is none, or somebody
  * has changed its length meanwhile.
@@ -159,6 +202,8 @@ static bool write_kept(enum configure_file file, off_t size, off_t at, const cha
 {
     struct stat st;
     ssize_t length = (ssize_t)strlen(text);
+    if (fill_reserved(file, text))
+        return true;
     if (kept[file] < 0 || fstat(kept[file], &st) != 0 || (size >= 0 && st.st_size != size) ||
         pwrite(kept[file], text, (size_t)length, at) != length)
         return false;
@@ -170,6 +215,7 @@ static off_t hosts_size = -1; /* of the file as it was, without us */
 void configure_hosts(const char *text, off_t size)
 {
     hosts_size = size > 0 && text[size - 1] != '\n' ? -1 : size;
+    configure_reserve(CONFIGURE_HOSTS, hosts_size, "127.0.1.1\tvmdeck-0000\n");
 }
 
 static int apply_time(const struct settings *settings)
@@ -258,9 +304,9 @@ static int apply_hostname(const struct settings *settings)
         return 0;
     if (sethostname(name, strlen(name)) != 0)
         return -errno;
-    snprintf(line, sizeof line, "%s\n", name);
+    stpcpy(stpcpy(line, name), "\n");
     int rc = write_kept(CONFIGURE_HOSTNAME, -1, 0, line) ? 0 : write_file("/etc/hostname", 0, line);
-    snprintf(line, sizeof line, "127.0.1.1\t%s\n", name);
+    stpcpy(stpcpy(stpcpy(line, "127.0.1.1\t"), name), "\n");
     if (hosts_size >= 0 && write_kept(CONFIGURE_HOSTS, hosts_size, hosts_size, line))
         return rc == -EROFS ? 0 : rc;
     read_file("/etc/hosts", &hosts);
@@ -284,8 +330,9 @@ static int apply_machine_id(const struct settings *settings)
     struct stat st;
     if (settings->entropy_size == 0)
         return 0;
-    bool empty = kept[CONFIGURE_MACHINE_ID] >= 0 && fstat(kept[CONFIGURE_MACHINE_ID], &st) == 0 &&
-                 st.st_size == 0;
+    bool empty = reserved[CONFIGURE_MACHINE_ID].text != NULL ||
+                 (kept[CONFIGURE_MACHINE_ID] >= 0 &&
+                  fstat(kept[CONFIGURE_MACHINE_ID], &st) == 0 && st.st_size == 0);
     if (!empty)
         read_file("/etc/machine-id", &old);
     bool has = buf_len(&old) >= 2 * sizeof random;

@@ -52,6 +52,12 @@ enum configure_file {
 };
 void configure_keep(enum configure_file file, int fd);
 
+/*
+ * Leaves room for what the first configuration is to write at the end of a kept file: a text of
+ * that length, which nobody reads before.
+ */
+void configure_reserve(enum configure_file file, off_t at, const char *text);
+
 /* What hosts(5) is before a name of ours is added; as long as nobody changes it, that is quick. */
 void configure_hosts(const char *text, off_t size);
 

@@ -269,6 +269,16 @@ static int copy_file(const char *from, const char *to)
     return rc;
 }
 
+/* What most sessions are called and get; a machine that has an id keeps it. */
+static void reserve(enum configure_file file, int fd)
+{
+    struct stat st;
+    if (file == CONFIGURE_HOSTNAME && fd >= 0 && ftruncate(fd, 0) == 0)
+        configure_reserve(file, 0, "vmdeck-0000\n");
+    if (file == CONFIGURE_MACHINE_ID && fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0)
+        configure_reserve(file, 0, "00000000000000000000000000000000\n");
+}
+
 static void mount_identity(void)
 {
     static char text[16384]; /* a longer one is looked at each time */
@@ -293,6 +303,7 @@ static void mount_identity(void)
             fd >= 0 && identity[i].file == CONFIGURE_HOSTS ? pread(fd, text, sizeof text, 0) : -1;
         if (size >= 0 && (size_t)size < sizeof text)
             configure_hosts(text, size);
+        reserve(identity[i].file, fd);
     }
     configure_keep(CONFIGURE_RANDOM, open("/dev/urandom", O_RDWR | O_CLOEXEC));
 }

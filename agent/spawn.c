@@ -15,7 +15,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -215,13 +214,13 @@ static char **build_environment(const struct spawn_request *request, const struc
     size_t n = 0;
     if (env == NULL)
         return NULL;
-    snprintf(text[n++], sizeof text[0], DEFAULT_PATH);
-    snprintf(text[n++], sizeof text[0], "HOME=%s", user->home);
-    snprintf(text[n++], sizeof text[0], "USER=%s", user->name);
-    snprintf(text[n++], sizeof text[0], "LOGNAME=%s", user->name);
-    snprintf(text[n++], sizeof text[0], "SHELL=%s", user->shell);
+    stpcpy(text[n++], DEFAULT_PATH); /* each fits; printf would be code that nothing else runs */
+    stpcpy(stpcpy(text[n++], "HOME="), user->home);
+    stpcpy(stpcpy(text[n++], "USER="), user->name);
+    stpcpy(stpcpy(text[n++], "LOGNAME="), user->name);
+    stpcpy(stpcpy(text[n++], "SHELL="), user->shell);
     if (request->pty)
-        snprintf(text[n++], sizeof text[0], "TERM=xterm-256color");
+        stpcpy(text[n++], "TERM=xterm-256color");
     for (size_t i = 0; i < n; i++)
         env[i] = text[i];
     if (count > 0)

@@ -11,9 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -43,11 +43,18 @@ static struct {
     struct user user;
 } last;
 
+static bool etc_path(char path[PATH_MAX], const char *etc, const char *name)
+{
+    if (strlen(etc) + strlen(name) + 2 > PATH_MAX)
+        return false;
+    stpcpy(stpcpy(stpcpy(path, etc), "/"), name);
+    return true;
+}
+
 static void read_file(const char *etc, const char *name, struct buf *out)
 {
-    char path[USERS_TEXT_MAX];
-    snprintf(path, sizeof path, "%s/%s", etc, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char path[PATH_MAX];
+    int fd = etc_path(path, etc, name) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
     ssize_t n = 0;
@@ -100,7 +107,9 @@ static bool parse_id(const char *text, uint32_t *id)
 
 static void copy_text(char out[USERS_TEXT_MAX], const char *text)
 {
-    snprintf(out, USERS_TEXT_MAX, "%s", text);
+    size_t length = strnlen(text, USERS_TEXT_MAX - 1);
+    memcpy(out, text, length);
+    out[length] = '\0';
 }
 
 /* Takes the entry of that name, or (NULL) of user->uid. */
@@ -183,12 +192,11 @@ static int look_up(const char *etc, const char *who, struct user *user)
 /* Zeroes for a file that is missing. */
 static void take_stamps(const char *etc, struct stamp stamps[FILES])
 {
-    char path[USERS_TEXT_MAX];
+    char path[PATH_MAX];
     struct stat st;
     memset(stamps, 0, FILES * sizeof *stamps); /* compared whole */
     for (size_t i = 0; i < FILES; i++) {
-        snprintf(path, sizeof path, "%s/%s", etc, files[i]);
-        if (stat(path, &st) != 0)
+        if (!etc_path(path, etc, files[i]) || stat(path, &st) != 0)
             continue;
         stamps[i].dev = st.st_dev;
         stamps[i].ino = st.st_ino;

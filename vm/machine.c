@@ -77,26 +77,23 @@ static const char *const fixed[] = {
     "-chardev",
     "socket,id=agent,fd=5",
     "-device",
-    "virtio-serial-pci,max_ports=4",
+    "virtio-serial-pci,max_ports=4,disable-legacy=on",
     "-device",
     "virtserialport,chardev=agent,name=vmdeck.ctl",
     "-chardev",
     "socket,id=vfs,fd=8",
     "-device",
     "virtserialport,chardev=vfs,name=vmdeck.vfs",
-    "-object",
-    "rng-builtin,id=rng",
     "-device",
-    "virtio-rng-pci,rng=rng",
-    "-device",
-    "virtio-blk-pci,drive=root",
+    "virtio-blk-pci,drive=root,disable-legacy=on",
     "-netdev",
     "stream,id=net,addr.type=fd,addr.str=7",
     "-device",
-    "virtio-net-pci,netdev=net,romfile=,guest_announce=off,mac=52:54:00:76:6d:01", /* NET_MAC of
+    "virtio-net-pci,netdev=net,disable-legacy=on,romfile=,guest_announce=off,mac=52:54:00:76:6d:01", /* NET_MAC of
                                                                                       net/ */
     "-machine",
-    ("q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,suppress-vmdesc=on,"
+    ("q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,hpet=off,i8042=off,"
+     "suppress-vmdesc=on,"
      "memory-backend=ram"),
 };
 
