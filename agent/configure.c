@@ -331,8 +331,8 @@ static int apply_machine_id(const struct settings *settings)
     if (settings->entropy_size == 0)
         return 0;
     bool empty = reserved[CONFIGURE_MACHINE_ID].text != NULL ||
-                 (kept[CONFIGURE_MACHINE_ID] >= 0 &&
-                  fstat(kept[CONFIGURE_MACHINE_ID], &st) == 0 && st.st_size == 0);
+                 (kept[CONFIGURE_MACHINE_ID] >= 0 && fstat(kept[CONFIGURE_MACHINE_ID], &st) == 0 &&
+                  st.st_size == 0);
     if (!empty)
         read_file("/etc/machine-id", &old);
     bool has = buf_len(&old) >= 2 * sizeof random;

@@ -107,7 +107,8 @@ static bool parse_id(const char *text, uint32_t *id)
 
 static void copy_text(char out[USERS_TEXT_MAX], const char *text)
 {
-    size_t length = strnlen(text, USERS_TEXT_MAX - 1);
+    size_t length = strlen(text);
+    length = length < USERS_TEXT_MAX ? length : USERS_TEXT_MAX - 1;
     memcpy(out, text, length);
     out[length] = '\0';
 }

@@ -1,6 +1,8 @@
 /*
  * The command line is deliberately bare (-nodefaults, no VGA, USB, SATA, SMBus or floppy): what
- * is not there does not have to be emulated, probed by the guest at boot, or saved.
+ * is not there does not have to be emulated, probed by the guest at boot, set up by each QEMU that
+ * starts, or saved. There is no virtio-rng: processors that lack RDRAND are older than what we run
+ * on, and the agent brings the host's entropy before anything runs.
  *
  * A VM whose state is loaded gets no kernel: it lies in the memory already, and reading 50 MB of
  * it would take longer than everything else. The device state travels without configuration and
@@ -89,8 +91,9 @@ static const char *const fixed[] = {
     "-netdev",
     "stream,id=net,addr.type=fd,addr.str=7",
     "-device",
-    "virtio-net-pci,netdev=net,disable-legacy=on,romfile=,guest_announce=off,mac=52:54:00:76:6d:01", /* NET_MAC of
-                                                                                      net/ */
+    /* the address is NET_MAC of net/ */
+    ("virtio-net-pci,netdev=net,disable-legacy=on,romfile=,guest_announce=off,"
+     "mac=52:54:00:76:6d:01"),
     "-machine",
     ("q35,vmport=off,smm=off,graphics=off,usb=off,sata=off,smbus=off,hpet=off,i8042=off,"
      "suppress-vmdesc=on,"

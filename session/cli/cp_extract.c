@@ -10,8 +10,6 @@
  */
 #include "session/cli/cp_extract.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -26,6 +24,7 @@
 
 #include "base/cleanup.h"
 #include "session/cli/cp_stream.h"
+#include "vm/image/libarchive.h"
 
 #define MODE_MASK (S_IRWXU | S_IRWXG | S_IRWXO | S_ISVTX) /* no setuid, no setgid */
 
@@ -68,7 +67,7 @@ static int extract_broken(struct extract *x, struct error *err)
         *err = x->error;
         return -err->code;
     }
-    const char *why = archive_error_string(x->reader);
+    const char *why = libarchive.error_string(x->reader);
     return error_set(err, EPROTO, "the guest sent a broken archive: %s", why != NULL ? why : "?");
 }
 
@@ -140,10 +139,11 @@ static int extract_parent(struct extract *x, const char *path, const char **last
 
 static struct timespec entry_mtime(struct archive_entry *entry)
 {
-    if (!archive_entry_mtime_is_set(entry))
+    if (!libarchive.entry_mtime_is_set(entry))
         return (struct timespec){.tv_nsec = UTIME_NOW};
-    long nsec = archive_entry_mtime_nsec(entry);
-    return (struct timespec){archive_entry_mtime(entry), nsec >= 0 && nsec < 1000000000 ? nsec : 0};
+    long nsec = libarchive.entry_mtime_nsec(entry);
+    return (struct timespec){libarchive.entry_mtime(entry),
+                             nsec >= 0 && nsec < 1000000000 ? nsec : 0};
 }
 
 static int extract_folder(struct extract *x, int parent, const char *name, const char *path,
@@ -162,7 +162,7 @@ static int extract_folder(struct extract *x, int parent, const char *name, const
         return extract_refuse(path, errno, "cannot make directory", err);
     struct folder *folder = &x->folders[x->folder_count];
     *folder =
-        (struct folder){strdup(path), archive_entry_perm(entry) & MODE_MASK, entry_mtime(entry)};
+        (struct folder){strdup(path), libarchive.entry_perm(entry) & MODE_MASK, entry_mtime(entry)};
     if (folder->path == NULL)
         return error_set(err, ENOMEM, "out of memory");
     x->folder_count++;
@@ -176,7 +176,7 @@ static int extract_data(struct extract *x, int fd, const char *path, int64_t tot
         const void *data;
         size_t size;
         int64_t offset;
-        int rc = archive_read_data_block(x->reader, &data, &size, &offset);
+        int rc = libarchive.read_data_block(x->reader, &data, &size, &offset);
         if (rc == ARCHIVE_EOF)
             break;
         if (rc < ARCHIVE_OK)
@@ -200,8 +200,8 @@ static int extract_data(struct extract *x, int fd, const char *path, int64_t tot
 static int extract_file(struct extract *x, int parent, const char *name, const char *path,
                         struct archive_entry *entry, struct error *err)
 {
-    int64_t total = archive_entry_size(entry);
-    if (!archive_entry_size_is_set(entry) || total < 0)
+    int64_t total = libarchive.entry_size(entry);
+    if (!libarchive.entry_size_is_set(entry) || total < 0)
         return extract_refuse(path, 0, "no size", err);
     CLEAN_FD int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                              S_IRUSR | S_IWUSR);
@@ -211,7 +211,7 @@ static int extract_file(struct extract *x, int parent, const char *name, const c
     if (rc < 0)
         return rc;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, entry_mtime(entry)};
-    if (fchmod(fd, archive_entry_perm(entry) & MODE_MASK) < 0 || futimens(fd, times) < 0)
+    if (fchmod(fd, libarchive.entry_perm(entry) & MODE_MASK) < 0 || futimens(fd, times) < 0)
         return extract_refuse(path, errno, "cannot set mode and time of", err);
     return 0;
 }
@@ -219,7 +219,7 @@ static int extract_file(struct extract *x, int parent, const char *name, const c
 static int extract_symlink(int parent, const char *name, const char *path,
                            struct archive_entry *entry, struct error *err)
 {
-    const char *target = archive_entry_symlink(entry);
+    const char *target = libarchive.entry_symlink(entry);
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, entry_mtime(entry)};
     if (target == NULL || symlinkat(target, parent, name) < 0)
         return extract_refuse(path, target != NULL ? errno : EINVAL, "cannot make link", err);
@@ -253,7 +253,7 @@ static int extract_hardlink(struct extract *x, int parent, const char *name, con
 static int extract_item(struct extract *x, struct archive_entry *entry, const char *path,
                         struct error *err)
 {
-    bool folder = archive_entry_filetype(entry) == AE_IFDIR;
+    bool folder = libarchive.entry_filetype(entry) == AE_IFDIR;
     const char *no = folder ? x->source->no_directory : x->source->no_file;
     if (no != NULL)
         return error_set(err, EEXIST, "%s", no);
@@ -273,8 +273,8 @@ static int extract_entry(struct extract *x, struct archive_entry *entry, bool fi
                          struct error *err)
 {
     char path[PATH_MAX];
-    const char *name, *link = archive_entry_hardlink(entry);
-    int rc = extract_name(archive_entry_pathname(entry), path, err);
+    const char *name, *link = libarchive.entry_hardlink(entry);
+    int rc = extract_name(libarchive.entry_pathname(entry), path, err);
     if (rc == 0 && first)
         rc = extract_item(x, entry, path, err);
     if (rc < 0)
@@ -290,7 +290,7 @@ static int extract_entry(struct extract *x, struct archive_entry *entry, bool fi
         return parent;
     if (link != NULL)
         return extract_hardlink(x, parent, name, path, link, err);
-    switch (archive_entry_filetype(entry)) {
+    switch (libarchive.entry_filetype(entry)) {
     case AE_IFDIR:
         return extract_folder(x, parent, name, path, entry, err);
     case AE_IFREG:
@@ -310,11 +310,11 @@ static int extract_all(struct extract *x, struct error *err)
 {
     struct archive_entry *entry;
     for (bool first = true;; first = false) {
-        if (!first && archive_read_data_skip(x->reader) < ARCHIVE_WARN)
+        if (!first && libarchive.read_data_skip(x->reader) < ARCHIVE_WARN)
             return extract_broken(x, err);
         x->in_header = true;
         x->header_bytes = 0;
-        int rc = archive_read_next_header(x->reader, &entry);
+        int rc = libarchive.read_next_header(x->reader, &entry);
         x->in_header = false;
         if (rc == ARCHIVE_EOF && !first)
             return 0;
@@ -355,12 +355,14 @@ static int extract_folders(struct extract *x, struct error *err)
 int cp_extract(int directory, const struct cp_source *source, struct error *err)
 {
     struct extract x = {.source = source, .directory = directory, .root = -1, .parent = -1};
-    x.reader = archive_read_new();
+    int rc = libarchive_load(err);
+    if (rc < 0)
+        return rc;
+    x.reader = libarchive.read_new();
     if (x.reader == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    int rc;
-    if (archive_read_support_format_tar(x.reader) == ARCHIVE_OK &&
-        archive_read_open(x.reader, &x, NULL, extract_read, NULL) == ARCHIVE_OK)
+    if (libarchive.read_support_format_tar(x.reader) == ARCHIVE_OK &&
+        libarchive.read_open(x.reader, &x, NULL, extract_read, NULL) == ARCHIVE_OK)
         rc = extract_all(&x, err);
     else
         rc = extract_broken(&x, err);
@@ -368,7 +370,7 @@ int cp_extract(int directory, const struct cp_source *source, struct error *err)
         rc = extract_rest(&x, err);
     if (rc == 0)
         rc = extract_folders(&x, err);
-    archive_read_free(x.reader);
+    libarchive.read_free(x.reader);
     if (x.root >= 0)
         close(x.root);
     if (x.parent >= 0)

@@ -7,8 +7,6 @@
  */
 #include "session/cli/cp_pack.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -23,6 +21,7 @@
 #include "base/cleanup.h"
 #include "session/cli/cp_extract.h"
 #include "session/cli/cp_stream.h"
+#include "vm/image/libarchive.h"
 
 #define BLOCK       ((size_t)64 * 1024)
 #define EXTENTS_MAX 10000 /* of a sparse file; what is behind them goes as one */
@@ -53,7 +52,7 @@ static la_ssize_t pack_write(struct archive *writer, void *context, const void *
 static int pack_failed(struct pack *p, struct error *err)
 {
     if (p->error.code == 0) {
-        const char *why = archive_error_string(p->writer);
+        const char *why = libarchive.error_string(p->writer);
         return error_set(err, EIO, "cannot make the archive: %s", why != NULL ? why : "?");
     }
     *err = p->error;
@@ -75,7 +74,7 @@ static void pack_extents(struct archive_entry *entry, int fd, off_t size)
     for (int i = 0; at < size; i++) {
         off_t data = lseek(fd, at, SEEK_DATA);
         if (data < 0 && errno == ENXIO && i == 0)
-            archive_entry_sparse_add_entry(entry, size, 0); /* nothing but a hole */
+            libarchive.entry_sparse_add_entry(entry, size, 0); /* nothing but a hole */
         if (data < 0 || data >= size)
             return;
         off_t hole = i < EXTENTS_MAX ? lseek(fd, data, SEEK_HOLE) : size;
@@ -83,7 +82,7 @@ static void pack_extents(struct archive_entry *entry, int fd, off_t size)
             hole = size;
         if (data == 0 && hole == size)
             return; /* no holes */
-        archive_entry_sparse_add_entry(entry, data, hole - data);
+        libarchive.entry_sparse_add_entry(entry, data, hole - data);
         at = hole;
     }
 }
@@ -109,7 +108,7 @@ static int pack_data(struct pack *p, int fd, off_t size, struct error *err)
             return error_system(err, errno, "cannot read %s", pack_shown(p));
         if (got == 0)
             return error_set(err, EIO, "%s became shorter while it was copied", pack_shown(p));
-        if (archive_write_data(p->writer, p->block, (size_t)got) != got || p->over)
+        if (libarchive.write_data(p->writer, p->block, (size_t)got) != got || p->over)
             return pack_failed(p, err);
         at += got;
     }
@@ -120,33 +119,34 @@ static int pack_data(struct pack *p, int fd, off_t size, struct error *err)
 static int pack_entry(struct pack *p, struct archive_entry *entry, int fd, struct error *err)
 {
     struct archive_entry *spare = NULL;
-    archive_entry_linkify(p->links, &entry, &spare);
-    int rc =
-        archive_write_header(p->writer, entry) < ARCHIVE_WARN || p->over ? pack_failed(p, err) : 0;
-    if (rc == 0 && fd >= 0 && archive_entry_hardlink(entry) == NULL)
-        rc = pack_data(p, fd, archive_entry_size(entry), err);
-    if (rc == 0 && (archive_write_finish_entry(p->writer) < ARCHIVE_WARN || p->over))
+    libarchive.entry_linkify(p->links, &entry, &spare);
+    int rc = libarchive.write_header(p->writer, entry) < ARCHIVE_WARN || p->over
+                 ? pack_failed(p, err)
+                 : 0;
+    if (rc == 0 && fd >= 0 && libarchive.entry_hardlink(entry) == NULL)
+        rc = pack_data(p, fd, libarchive.entry_size(entry), err);
+    if (rc == 0 && (libarchive.write_finish_entry(p->writer) < ARCHIVE_WARN || p->over))
         rc = pack_failed(p, err);
-    archive_entry_free(entry);
-    archive_entry_free(spare);
+    libarchive.entry_free(entry);
+    libarchive.entry_free(spare);
     return rc;
 }
 
 static struct archive_entry *pack_describe(struct pack *p, const struct stat *st)
 {
-    struct archive_entry *entry = archive_entry_new();
+    struct archive_entry *entry = libarchive.entry_new();
     const char *name = buf_string(&p->name);
     if (entry == NULL || name == NULL) {
-        archive_entry_free(entry);
+        libarchive.entry_free(entry);
         return NULL;
     }
-    archive_entry_copy_pathname(entry, name);
-    archive_entry_set_mode(entry, st->st_mode & ~(mode_t)(S_ISUID | S_ISGID));
-    archive_entry_set_mtime(entry, st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
-    archive_entry_set_size(entry, S_ISREG(st->st_mode) ? st->st_size : 0);
-    archive_entry_set_dev(entry, st->st_dev);
-    archive_entry_set_ino(entry, (la_int64_t)st->st_ino);
-    archive_entry_set_nlink(entry, S_ISREG(st->st_mode) ? (unsigned)st->st_nlink : 1);
+    libarchive.entry_copy_pathname(entry, name);
+    libarchive.entry_set_mode(entry, st->st_mode & ~(mode_t)(S_ISUID | S_ISGID));
+    libarchive.entry_set_mtime(entry, st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+    libarchive.entry_set_size(entry, S_ISREG(st->st_mode) ? st->st_size : 0);
+    libarchive.entry_set_dev(entry, st->st_dev);
+    libarchive.entry_set_ino(entry, (la_int64_t)st->st_ino);
+    libarchive.entry_set_nlink(entry, S_ISREG(st->st_mode) ? (unsigned)st->st_nlink : 1);
     return entry;
 }
 
@@ -162,7 +162,7 @@ static int pack_link(struct pack *p, int parent, const char *name, const struct 
     struct archive_entry *entry = pack_describe(p, st);
     if (entry == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    archive_entry_copy_symlink(entry, target);
+    libarchive.entry_copy_symlink(entry, target);
     return pack_entry(p, entry, -1, err);
 }
 
@@ -231,26 +231,28 @@ static int pack_complete(struct pack *p, struct error *err)
     if (entry == NULL)
         return error_set(err, ENOMEM, "out of memory");
     int rc = pack_entry(p, entry, -1, err);
-    if (rc == 0 && (archive_write_close(p->writer) != ARCHIVE_OK || p->over))
+    if (rc == 0 && (libarchive.write_close(p->writer) != ARCHIVE_OK || p->over))
         rc = pack_failed(p, err);
     return rc;
 }
 
 int cp_pack(const char *path, const struct cp_sink *sink, struct error *err)
 {
-    struct pack p = {.sink = sink, .writer = archive_write_new(), .block = malloc(BLOCK)};
-    p.links = archive_entry_linkresolver_new();
-    int rc;
+    int rc = libarchive_load(err);
+    if (rc < 0)
+        return rc;
+    struct pack p = {.sink = sink, .writer = libarchive.write_new(), .block = malloc(BLOCK)};
+    p.links = libarchive.entry_linkresolver_new();
     if (p.writer == NULL || p.links == NULL || p.block == NULL ||
         buf_printf(&p.name, "%s", CP_ITEM) < 0) {
         rc = error_set(err, ENOMEM, "out of memory");
     } else {
-        archive_entry_linkresolver_set_strategy(p.links, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE);
-        archive_write_set_bytes_per_block(p.writer, (int)BLOCK);
-        archive_write_set_bytes_in_last_block(p.writer, 1);
-        if (archive_write_set_format_pax(p.writer) != ARCHIVE_OK ||
-            archive_write_set_options(p.writer, "hdrcharset=BINARY") != ARCHIVE_OK ||
-            archive_write_open(p.writer, &p, NULL, pack_write, NULL) != ARCHIVE_OK)
+        libarchive.entry_linkresolver_set_strategy(p.links, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE);
+        libarchive.write_set_bytes_per_block(p.writer, (int)BLOCK);
+        libarchive.write_set_bytes_in_last_block(p.writer, 1);
+        if (libarchive.write_set_format_pax(p.writer) != ARCHIVE_OK ||
+            libarchive.write_set_options(p.writer, "hdrcharset=BINARY") != ARCHIVE_OK ||
+            libarchive.write_open(p.writer, &p, NULL, pack_write, NULL) != ARCHIVE_OK)
             rc = pack_failed(&p, err);
         else
             rc = pack_at(&p, AT_FDCWD, path, 0, err);
@@ -258,8 +260,8 @@ int cp_pack(const char *path, const struct cp_sink *sink, struct error *err)
             rc = pack_complete(&p, err);
         p.over = p.over || rc < 0;
     }
-    archive_write_free(p.writer);
-    archive_entry_linkresolver_free(p.links);
+    libarchive.write_free(p.writer);
+    libarchive.entry_linkresolver_free(p.links);
     free(p.block);
     buf_free(&p.name);
     return rc;

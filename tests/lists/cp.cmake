@@ -1,1 +1,1 @@
-vmdeck_unit(cp_extract session_cli)
+vmdeck_unit(cp_extract session_cli PkgConfig::ARCHIVE)

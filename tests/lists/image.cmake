@@ -1,6 +1,6 @@
 vmdeck_unit(ext4 vm_image)
 vmdeck_unit(image_manifest vm_image)
-vmdeck_unit(image_initramfs vm_image)
-vmdeck_unit(image_archive vm_image)
+vmdeck_unit(image_initramfs vm_image PkgConfig::ARCHIVE)
+vmdeck_unit(image_archive vm_image PkgConfig::ARCHIVE)
 vmdeck_unit(image_store vm_image)
 vmdeck_fuzz(manifest vm_image)

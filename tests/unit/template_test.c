@@ -200,7 +200,8 @@ static void test_arguments(void **state)
     assert_string_equal(after(&argv, "-m"), "134217728B");
     assert_string_equal(after(&argv, "-smp"), "2");
     assert_string_equal(after(&argv, "-accel"), "tcg,thread=multi");
-    assert_string_equal(after(&argv, "-object"), "rng-builtin,id=rng");
+    assert_string_equal(after(&argv, "-object"),
+                        "memory-backend-file,id=ram,size=134217728B,mem-path=/ram,share=off");
     assert_null(after(&argv, "-incoming"));
     assert_non_null(strstr(after(&argv, "-sandbox"), "spawn=deny"));
 

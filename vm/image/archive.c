@@ -7,8 +7,6 @@
  */
 #include "vm/image/archive.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <locale.h>
@@ -23,6 +21,7 @@
 #include "base/str.h"
 #include "vm/image/initramfs.h"
 #include "vm/image/kernel.h"
+#include "vm/image/libarchive.h"
 
 #define MODULES_DEP_MAX (16u << 20)
 #define MODULE_SIZE_MAX (64u << 20)
@@ -44,7 +43,7 @@ struct stream {
 static void cleanup_stream(struct stream *stream)
 {
     if (stream->archive != NULL)
-        archive_read_free(stream->archive);
+        libarchive.read_free(stream->archive);
     ext4_abort(&stream->ext4);
     for (size_t i = 0; stream->contents != NULL && i < stream->list.paths.count; i++)
         buf_free(&stream->contents[i]);
@@ -62,22 +61,22 @@ static int stream_cancelled(const struct stream *stream, struct error *err)
 
 static int stream_damaged(const struct stream *stream, struct error *err)
 {
-    const char *why = archive_error_string(stream->archive);
+    const char *why = libarchive.error_string(stream->archive);
     return error_set(err, EBADMSG, "the archive is damaged: %s", why != NULL ? why : "cut short");
 }
 
 static int stream_open(struct stream *stream, struct error *err)
 {
     if (stream->archive != NULL)
-        archive_read_free(stream->archive);
-    stream->archive = archive_read_new();
+        libarchive.read_free(stream->archive);
+    stream->archive = libarchive.read_new();
     if (stream->archive == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    archive_read_support_filter_all(stream->archive);
-    archive_read_support_format_tar(stream->archive);
+    libarchive.read_support_filter_all(stream->archive);
+    libarchive.read_support_format_tar(stream->archive);
     if (lseek(stream->job->tar, 0, SEEK_SET) < 0)
         return error_system(err, errno, "cannot rewind the archive");
-    if (archive_read_open_fd(stream->archive, stream->job->tar, 1 << 20) != ARCHIVE_OK)
+    if (libarchive.read_open_fd(stream->archive, stream->job->tar, 1 << 20) != ARCHIVE_OK)
         return stream_damaged(stream, err);
     return 0;
 }
@@ -91,7 +90,7 @@ static int stream_read(void *context, const void **data, size_t *size, uint64_t 
     if (rc < 0)
         return rc;
     la_int64_t at;
-    rc = archive_read_data_block(stream->archive, data, size, &at);
+    rc = libarchive.read_data_block(stream->archive, data, size, &at);
     if (rc == ARCHIVE_EOF)
         return 0;
     if (rc < ARCHIVE_WARN)
@@ -108,7 +107,7 @@ static int stream_content(struct stream *stream, size_t max, struct buf *out, st
         uint8_t *room = buf_reserve(out, 1 << 18);
         if (room == NULL)
             return error_set(err, ENOMEM, "out of memory");
-        got = archive_read_data(stream->archive, room, 1 << 18);
+        got = libarchive.read_data(stream->archive, room, 1 << 18);
         if (got < 0)
             return stream_damaged(stream, err);
         buf_added(out, (size_t)got);
@@ -136,12 +135,12 @@ static bool overridden(const struct archive_job *job, const char *path)
 static size_t entry_xattrs(struct archive_entry *source, struct ext4_xattr out[XATTRS_MAX])
 {
     size_t count = 0;
-    archive_entry_xattr_reset(source);
+    libarchive.entry_xattr_reset(source);
     const char *name;
     const void *value;
     size_t size;
     while (count < XATTRS_MAX &&
-           archive_entry_xattr_next(source, &name, &value, &size) == ARCHIVE_OK)
+           libarchive.entry_xattr_next(source, &name, &value, &size) == ARCHIVE_OK)
         if (str_starts(name, "user.") || str_starts(name, "trusted.") ||
             str_starts(name, "security."))
             out[count++] = (struct ext4_xattr){name, value, size};
@@ -152,9 +151,9 @@ static uint64_t entry_stored(struct archive_entry *source)
 {
     uint64_t stored = 0;
     la_int64_t offset, length;
-    if (archive_entry_sparse_reset(source) == 0)
-        return (uint64_t)archive_entry_size(source);
-    while (archive_entry_sparse_next(source, &offset, &length) == ARCHIVE_OK)
+    if (libarchive.entry_sparse_reset(source) == 0)
+        return (uint64_t)libarchive.entry_size(source);
+    while (libarchive.entry_sparse_next(source, &offset, &length) == ARCHIVE_OK)
         stored += (uint64_t)length + 2 * 4096; /* its ends need not be block borders */
     return stored;
 }
@@ -162,19 +161,19 @@ static uint64_t entry_stored(struct archive_entry *source)
 static struct ext4_entry entry_from(struct stream *stream, struct archive_entry *source,
                                     const char *path, struct ext4_xattr xattrs[XATTRS_MAX])
 {
-    bool sized = archive_entry_filetype(source) == AE_IFREG && archive_entry_size(source) > 0;
+    bool sized = libarchive.entry_filetype(source) == AE_IFREG && libarchive.entry_size(source) > 0;
     return (struct ext4_entry){
         .path = path,
-        .link = archive_entry_hardlink(source),
-        .mode = archive_entry_filetype(source) | archive_entry_perm(source),
-        .uid = (uint32_t)archive_entry_uid(source),
-        .gid = (uint32_t)archive_entry_gid(source),
-        .mtime = archive_entry_mtime(source),
-        .mtime_ns = (uint32_t)archive_entry_mtime_nsec(source),
-        .target = archive_entry_symlink(source),
-        .major = (uint32_t)archive_entry_rdevmajor(source),
-        .minor = (uint32_t)archive_entry_rdevminor(source),
-        .size = sized ? (uint64_t)archive_entry_size(source) : 0,
+        .link = libarchive.entry_hardlink(source),
+        .mode = libarchive.entry_filetype(source) | libarchive.entry_perm(source),
+        .uid = (uint32_t)libarchive.entry_uid(source),
+        .gid = (uint32_t)libarchive.entry_gid(source),
+        .mtime = libarchive.entry_mtime(source),
+        .mtime_ns = (uint32_t)libarchive.entry_mtime_nsec(source),
+        .target = libarchive.entry_symlink(source),
+        .major = (uint32_t)libarchive.entry_rdevmajor(source),
+        .minor = (uint32_t)libarchive.entry_rdevminor(source),
+        .size = sized ? (uint64_t)libarchive.entry_size(source) : 0,
         .stored = sized ? entry_stored(source) : 0,
         .read = stream_read,
         .context = stream,
@@ -205,7 +204,7 @@ static int first_pass(struct stream *stream, struct archive_entry *source, const
                       struct error *err)
 {
     struct ext4_xattr xattrs[XATTRS_MAX];
-    bool file = archive_entry_filetype(source) == AE_IFREG;
+    bool file = libarchive.entry_filetype(source) == AE_IFREG;
     if (file && fnmatch("boot/vmlinu[xz]-*", path, FNM_PATHNAME) == 0) {
         if (buf_len(&stream->result->kernel) > 0)
             return error_set(err, EBADMSG, "there are two kernels");
@@ -291,7 +290,7 @@ static void stream_progress(struct stream *stream, la_int64_t total)
 {
     if (stream->ext4 == NULL || stream->job->progress == NULL || total <= 0)
         return;
-    unsigned now = (unsigned)(archive_filter_bytes(stream->archive, -1) * 1000 / total);
+    unsigned now = (unsigned)(libarchive.filter_bytes(stream->archive, -1) * 1000 / total);
     if (now != stream->per_mille)
         stream->job->progress(stream->job->context, now);
     stream->per_mille = now;
@@ -305,12 +304,12 @@ static int stream_pass(struct stream *stream, struct error *err)
     int rc = stream_open(stream, err);
     while (rc == 0) {
         struct archive_entry *source;
-        int got = archive_read_next_header(stream->archive, &source);
+        int got = libarchive.read_next_header(stream->archive, &source);
         if (got == ARCHIVE_EOF)
             return 0;
         if (got < ARCHIVE_WARN)
             return stream_damaged(stream, err);
-        const char *path = archive_entry_pathname(source);
+        const char *path = libarchive.entry_pathname(source);
         if (path == NULL)
             return error_set(err, EBADMSG, "a file name in the archive is not UTF-8");
         path = plain_path(path);
@@ -416,12 +415,15 @@ static int make_initramfs(struct stream *stream, struct error *err)
 int archive_convert(const struct archive_job *job, struct archive_result *out, struct error *err)
 {
     *out = (struct archive_result){0};
+    int rc = libarchive_load(err);
+    if (rc < 0)
+        return rc;
     __attribute__((cleanup(cleanup_stream))) struct stream stream = {.job = job, .result = out};
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (utf8 == (locale_t)0)
         return error_system(err, errno, "cannot use the C.UTF-8 locale");
     locale_t before = uselocale(utf8);
-    int rc = stream_pass(&stream, err);
+    rc = stream_pass(&stream, err);
     if (rc == 0 && stream.list.paths.count > 0 &&
         (stream.contents = calloc(stream.list.paths.count, sizeof *stream.contents)) == NULL)
         rc = error_set(err, ENOMEM, "out of memory");

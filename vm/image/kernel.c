@@ -6,13 +6,12 @@
  */
 #include "vm/image/kernel.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/frame.h"
+#include "vm/image/libarchive.h"
 
 #define XEN_PHYS32_ENTRY 18
 
@@ -61,16 +60,16 @@ bool kernel_has_pvh(const uint8_t *elf, size_t size)
 static int payload_read(struct archive *archive, struct buf *out, struct error *err)
 {
     struct archive_entry *entry;
-    if (archive_read_next_header(archive, &entry) != ARCHIVE_OK)
+    if (libarchive.read_next_header(archive, &entry) != ARCHIVE_OK)
         return error_set(err, ENOTSUP, "the kernel's compression is not known");
     for (;;) {
         uint8_t *room = buf_reserve(out, 1 << 20);
         if (room == NULL)
             return error_set(err, ENOMEM, "out of memory");
-        la_ssize_t got = archive_read_data(archive, room, 1 << 20);
+        la_ssize_t got = libarchive.read_data(archive, room, 1 << 20);
         if (got < 0)
             return error_set(err, EBADMSG, "the kernel is damaged: %s",
-                             archive_error_string(archive));
+                             libarchive.error_string(archive));
         if (got == 0)
             return 0;
         buf_added(out, (size_t)got);
@@ -82,15 +81,18 @@ static int payload_read(struct archive *archive, struct buf *out, struct error *
 
 static int payload_unpack(const uint8_t *payload, size_t size, struct buf *out, struct error *err)
 {
-    struct archive *archive = archive_read_new();
+    int rc = libarchive_load(err);
+    if (rc < 0)
+        return rc;
+    struct archive *archive = libarchive.read_new();
     if (archive == NULL)
         return error_set(err, ENOMEM, "out of memory");
-    archive_read_support_filter_all(archive);
-    archive_read_support_format_raw(archive);
-    int rc = archive_read_open_memory(archive, payload, size) == ARCHIVE_OK
-                 ? payload_read(archive, out, err)
-                 : error_set(err, ENOTSUP, "the kernel's compression is not known");
-    archive_read_free(archive);
+    libarchive.read_support_filter_all(archive);
+    libarchive.read_support_format_raw(archive);
+    rc = libarchive.read_open_memory(archive, payload, size) == ARCHIVE_OK
+             ? payload_read(archive, out, err)
+             : error_set(err, ENOTSUP, "the kernel's compression is not known");
+    libarchive.read_free(archive);
     return rc;
 }
 
