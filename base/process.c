@@ -17,6 +17,10 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED 2
+#endif
+
 extern char **environ;
 
 static int child_descriptors(const struct process_spec *spec, int *report)
@@ -47,6 +51,22 @@ static int child_descriptors(const struct process_spec *spec, int *report)
     return 0;
 }
 
+/*
+ * Where the host gives huge pages to everybody (always), a kernel since 6.18 can be told to give
+ * them only where they are advised; an older one gives all or none. One without them is fine, too.
+ */
+static void child_huge_pages(void)
+{
+    char modes[64] = "";
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, modes, sizeof modes - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    if (got > 0 && strstr(modes, "[always]") != NULL &&
+        prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) < 0)
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
 static int child_exec(const struct process_spec *spec, pid_t parent, int *report)
 {
     sigset_t none;
@@ -74,8 +94,8 @@ static int child_exec(const struct process_spec *spec, pid_t parent, int *report
     }
     if (spec->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
-    if (spec->no_huge_pages)
-        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a kernel without them is fine, too */
+    if (spec->sparse_huge_pages)
+        child_huge_pages();
     execvpe(spec->argv[0], (char *const *)spec->argv,
             spec->env != NULL ? (char *const *)spec->env : environ);
     return -errno;

@@ -35,7 +35,7 @@ struct process_spec {
     int parent_death_signal; /* 0: none; sent when the calling thread ends */
     bool new_session;        /* setsid() */
     bool no_new_privileges;
-    bool no_huge_pages; /* PR_SET_THP_DISABLE */
+    bool sparse_huge_pages; /* transparent ones only where the program advises them, or none */
 };
 
 /*

@@ -155,6 +155,23 @@ static int plumbing_open(struct plumbing *p, struct error *err)
     return 0;
 }
 
+/*
+ * A translator starts by filling 20 MB of its own, page by page: a tenth of a fork's time, of which
+ * larger pages spare two thirds. It advises them for its translations by itself; this makes libc do
+ * so for the heap, and all threads share one, as in a fork one works at a time. Who has settings
+ * for libc of their own keeps them.
+ */
+static int qemu_environment(struct strv *env)
+{
+    static const char name[] = "GLIBC_TUNABLES";
+    int rc = 0;
+    if (getenv(name) == NULL)
+        rc = strv_addf(env, "%s=glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1", name);
+    for (char **entry = environ; *entry != NULL && rc == 0; entry++)
+        rc = strv_add(env, *entry);
+    return rc;
+}
+
 static int qemu_spawn(struct qemu *qemu, const struct machine *machine, int state,
                       const struct plumbing *p, struct error *err)
 {
@@ -174,8 +191,13 @@ static int qemu_spawn(struct qemu *qemu, const struct machine *machine, int stat
         {RLIMIT_NOFILE, 256},
         {RLIMIT_AS, machine->memory + machine->memory / 4 + ADDRESS_SPACE_EXTRA},
     };
+    CLEAN_STRV struct strv env = {0};
+    rc = machine->kvm ? 0 : qemu_environment(&env);
+    if (rc < 0)
+        return error_set(err, -rc, "out of memory");
     qemu->pid = process_spawn(
         &(struct process_spec){
+            .env = machine->kvm ? NULL : (const char *const *)env.items,
             .argv = (const char *const *)argv.items,
             .fds = fds,
             .fd_count = sizeof fds / sizeof fds[0],
@@ -184,7 +206,7 @@ static int qemu_spawn(struct qemu *qemu, const struct machine *machine, int stat
             .parent_death_signal = SIGKILL,
             .new_session = true, /* a Ctrl-C at our terminal is ours alone */
             .no_new_privileges = true,
-            .no_huge_pages = !machine->kvm, /* the translator clears more than it fills */
+            .sparse_huge_pages = !machine->kvm,
         },
         err);
     if (qemu->pid < 0) {
