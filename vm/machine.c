@@ -79,7 +79,7 @@ static const char *const fixed[] = {
     "-chardev",
     "socket,id=agent,fd=5",
     "-device",
-    "virtio-serial-pci,max_ports=4,disable-legacy=on",
+    "virtio-serial-pci,max_ports=3,disable-legacy=on",
     "-device",
     "virtserialport,chardev=agent,name=vmdeck.ctl",
     "-chardev",

@@ -568,8 +568,6 @@ void vm_clean(struct host *host)
     guest_close(host->guest);
     host->guest = NULL;
     network_free(host);
-    qemu_close(host->qemu);
-    host->qemu = NULL;
     if (host->vm != NULL) {
         host->vm->cancel = 1;
         template_build_close(host->vm->build);
@@ -580,6 +578,8 @@ void vm_clean(struct host *host)
         vm_clear_directory(host);
     else if (host->directory != NULL && host->lock >= 0)
         path_remove(host->directory, NULL);
+    qemu_close(host->qemu); /* it may be dying still, which takes longer than all of the above */
+    host->qemu = NULL;
     cleanup_fd(&host->lock);
     cleanup_fd(&host->image_hold);
     host->lock = host->image_hold = -1;
