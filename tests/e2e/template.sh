@@ -83,6 +83,24 @@ done
     [ "$(wc -l <identity.forked)" -eq 8 ] && [ -z "$(sort identity.* | uniq -d)" ] ||
     fail "two forks are the same in: $(sort identity.* | uniq -d) of $(cat identity.forked)"
 
+# --- the files that say who it is: written into the room that the template has for them where the
+# name is as long as usual, else as if there were none
+
+who() {
+    run "$VMDECK" exec --memory 192M "$@" -- sh -c 'hostname; cat /etc/hostname
+        sed -n "\$s/^127.0.1.1\t//p" /etc/hosts; wc -l </etc/hosts
+        wc -c </etc/machine-id; grep -cE "^[0-9a-f]{32}$" /etc/machine-id'
+    [ "$status" -eq 0 ] && [ "$(head -3 out | sort -u | wc -l)" -eq 1 ] &&
+        [ "$(tail -n +4 out)" = "$(printf '4\n33\n1')" ] || fail "$*: the files of identity: $(cat out)"
+}
+who
+grep -qE '^vmdeck-[0-9a-f]{4}$' out || fail "the usual name: $(cat out)"
+for name in w eleven-char as-long-as-it-may-be-as-hostname-7-says-0123456789-0123456789-0; do
+    who --name "$name"
+    [ "$(head -1 out)" = "$name" ] || fail "the name $name: $(cat out)"
+done
+who --cold
+
 # --- the clock, to 10 ms: between the host's times before the question and after the answer
 
 python3 - "$VMDECK" <<'P' || fail 'the clock of a fork'
