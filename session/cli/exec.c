@@ -209,7 +209,8 @@ static void on_client_event(void *context, const char *name, const cJSON *event)
     const char *message = json_string(event, "message"), *console = json_string(event, "console");
     if (run->ending || run->error.code != 0)
         return; /* as asked, or there is a reason already */
-    error_set(&run->error, EIO, "%s", message != NULL ? message : "the session ended");
+    bool said = message != NULL && message[0] != '\0';
+    error_set(&run->error, EIO, "%s", said ? message : "the session ended");
     if (console != NULL && run->console == NULL)
         run->console = strdup(console);
 }

@@ -55,6 +55,7 @@ static void on_claimed(void *context, const cJSON *reply, const struct error *wh
     struct claim claim = *(struct claim *)context;
     free(context);
     if (reply != NULL) {
+        client_listen(*claim.out, claim.events, claim.context);
         session_secrets_free(&claim.config->secrets);
         claim.done(claim.context, reply, why);
         return;
@@ -64,6 +65,20 @@ static void on_claimed(void *context, const cJSON *reply, const struct error *wh
     if (start_new(claim.out, claim.loop, claim.config, claim.events, claim.done, claim.context,
                   &claim.error) < 0)
         claim.done(claim.context, NULL, &claim.error);
+}
+
+/* Until it is ours, what becomes of it concerns somebody else: who was faster. */
+static void ignore_event(void *context, const char *name, const cJSON *event)
+{
+    (void)context;
+    (void)name;
+    (void)event;
+}
+
+static void ignore_end(void *context, const struct error *why)
+{
+    (void)context;
+    (void)why; /* on_claimed() has heard of it */
 }
 
 /* A spare that was asked; -ENOENT: there is none. */
@@ -76,7 +91,8 @@ static int start_spare(const struct claim *what, struct error *err)
     if (claim == NULL)
         return fd < 0 ? fd : -ENOMEM;
     *claim = *what;
-    rc = client_open(claim->out, claim->loop, fd, claim->events, claim->context, err);
+    static const struct client_events nobody = {ignore_event, ignore_end};
+    rc = client_open(claim->out, claim->loop, fd, &nobody, NULL, err);
     if (rc < 0) {
         free(claim);
         return rc;
@@ -111,13 +127,6 @@ struct once {
     struct error error;
 };
 
-static void once_event(void *context, const char *name, const cJSON *event)
-{
-    (void)context;
-    (void)name;
-    (void)event;
-}
-
 static void once_gone(void *context, const struct error *why)
 {
     struct once *once = context;
@@ -138,7 +147,7 @@ static void once_started(void *context, const cJSON *reply, const struct error *
 
 int start_once(const char *image, struct error *err)
 {
-    static const struct client_events events = {once_event, once_gone};
+    static const struct client_events events = {ignore_event, once_gone};
     static struct once once; /* the loop's handles stay in it */
     CLEAN_SESSION_CONFIG struct session_config config;
     int rc = vm_options_defaults(&config, err);

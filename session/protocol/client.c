@@ -283,6 +283,12 @@ int client_open(struct client **out, uv_loop_t *loop, int fd, const struct clien
     return 0;
 }
 
+void client_listen(struct client *client, const struct client_events *events, void *context)
+{
+    client->events = *events;
+    client->context = context;
+}
+
 int client_connect(struct client **out, uv_loop_t *loop, const char *id,
                    const struct client_events *events, void *context, struct error *err)
 {

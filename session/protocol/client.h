@@ -100,6 +100,9 @@ void client_consumed(struct client_command *command, unsigned channel, uint32_t 
 void client_signal(struct client_command *command, int signal);
 void client_resize(struct client_command *command, uint16_t rows, uint16_t columns);
 
+/* Who is told from now on, instead of who it was opened for. */
+void client_listen(struct client *client, const struct client_events *events, void *context);
+
 void client_close(struct client *client); /* no callbacks any more; NULL is fine */
 
 #endif

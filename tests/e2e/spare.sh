@@ -47,6 +47,45 @@ before=$(spares)
 "$VMDECK" exec -- true || fail 'two at once'
 wait $! || fail 'two at once: the other'
 
+# Who asks a spare whose session is just ending, because another was faster, hears of that end; it is
+# none of its own.
+await 'no spare before the faster one' have_some
+shape=$(basename "$(spares | head -1)") && shape=${shape#spare-} && shape=${shape%%-*}
+kill_hosts # those that end by themselves leave a spare behind
+rm -f "$XDG_RUNTIME_DIR"/vmdeck/spare-*.sock
+python3 - "$XDG_RUNTIME_DIR/vmdeck/spare-$shape-00000000.sock" <<'P' &
+import json, os, socket, struct, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+server.settimeout(60)
+client = server.accept()[0]
+client.settimeout(60)
+data = b""
+def take():
+    global data
+    while len(data) < 12 or len(data) < 12 + struct.unpack_from("<I", data)[0]:
+        data += client.recv(65536)
+    size = struct.unpack_from("<I", data)[0]
+    message, data = json.loads(data[12:12 + size]), data[12 + size:]
+    return message
+def send(message):
+    text = json.dumps(message).encode()
+    client.sendall(struct.pack("<IBBHI", len(text), 1, 0, 0, 0) + text)
+send({"reply": take()["id"]})
+claim = take()
+send({"event": "ended", "code": 0, "message": ""})
+send({"reply": claim["id"], "error": {"code": 116, "message": "this session is no spare any more"}})
+while client.recv(1):
+    pass
+os.unlink(sys.argv[1])
+P
+faster=$!
+await 'the faster one does not listen' have_some
+run "$VMDECK" exec -- echo on
+expect 0 'on' '' 'a spare that another has taken, and whose session ends'
+wait "$faster" || fail 'nobody asked the spare that was taken'
+
 # A name that is taken is refused by the spare as by any other start.
 "$VMDECK" bash --detached --name taken >/dev/null || fail 'bash --detached'
 await 'no spare again' have_some

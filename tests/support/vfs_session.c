@@ -3,6 +3,7 @@
 #include "vfs_session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ static int open_server(struct session *session, const char *const *shadows)
 void session_start(struct session *session, const char *const *shadows)
 {
     *session = (struct session){.directory = "/tmp/vmdeck-vfs-XXXXXX"};
+    signal(SIGPIPE, SIG_IGN); /* the guest's kernel may have something to say after the end */
     assert_non_null(mkdtemp(session->directory));
     assert_int_equal(mkdir(session_guest(session, ""), 0755), 0);
     assert_int_equal(uv_loop_init(&session->loop), 0);

@@ -73,7 +73,7 @@
     X(write_set_options)
 
 struct libarchive {
-#define X(name) __typeof__(archive_##name) *name;
+#define X(name) typeof(archive_##name) *(name);
     LIBARCHIVE_FUNCTIONS(X)
 #undef X
 };
