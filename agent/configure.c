@@ -170,15 +170,13 @@ void configure_reserve(enum configure_file file, off_t at, const char *text)
     if (fd < 0 || at < 0 || pwrite(fd, text, size, at) != (ssize_t)size)
         return;
     char *map = mmap(NULL, (size_t)at + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
-        if (ftruncate(fd, at) != 0)
-            console_log("%s stays in a file", text);
-        return;
-    }
-    memcpy(map + at, text, size); /* the pages are there, and may be written */
-    reserved[file].text = map + at;
+    reserved[file].text = map != MAP_FAILED ? map + at : NULL;
     reserved[file].size = size;
     reserved[file].at = at;
+    if (map != MAP_FAILED)
+        memcpy(map + at, text, size); /* the pages are there, and may be written */
+    else if (ftruncate(fd, at) != 0)
+        console_log("a file of the machine's identity says more than it should");
 }
 
 /* Where there is no room of that size, the file is again as if none had been left. */
@@ -189,9 +187,12 @@ static bool fill_reserved(enum configure_file file, const char *text)
     if (room == NULL)
         return false;
     reserved[file].text = NULL; /* from now on others may change the file */
-    if (size == reserved[file].size)
+    bool fits = size == reserved[file].size;
+    if (fits)
         memcpy(room, text, size);
-    return size == reserved[file].size || ftruncate(kept[file], reserved[file].at) != 0;
+    else if (ftruncate(kept[file], reserved[file].at) != 0)
+        console_log("a file of the machine's identity says more than it should");
+    return fits;
 }
 
 /*
