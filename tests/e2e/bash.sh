@@ -16,7 +16,7 @@ line a 'PS1="guest> "; echo sum-$((40 + 2))'
 see a '^sum-42' 'a command in the guest'
 see a '^guest> *$' 'the prompt'
 # one process, so that a Ctrl-C cannot meet the moment between two
-line a 'perl -e '\''$| = 1; for (;;) { print "tick-", $i++, "\n"; select undef, undef, undef, 0.1 }'\'''
+line a 'perl -e '\''$| = 1; for (;;) { print "tick-", ++$i, "\n"; open F, ">/tmp/tick"; print F $i; close F; select undef, undef, undef, 0.1 }'\'''
 see a '^tick-3' 'a counter'
 keys a C-]
 left a first
@@ -29,11 +29,15 @@ see a '^usable-3' 'the shell after leaving'
 id=$("$VMDECK" bash --detached --keep --name kept 2>err)
 [[ $id =~ ^[0-9a-f]{8}$ ]] || fail "--detached printed '$id': $(cat err)"
 
+# and until the counter in the guest has gone on
+went_on() { [ "$("$VMDECK" cp demo:/tmp/tick - 2>&1)" -ge $((${count#tick-} + 3)) ] 2>/dev/null; }
+until_true 'the counter stood still while nobody looked' went_on
+
 wiped a
 line a 'v second attach demo'
 see a '^tick-[0-9]+' 'the counter again'
 first=$(history_of a | grep -oE '^tick-[0-9]+' | tail -1)
-[ "$((${first#tick-} - ${count#tick-}))" -ge 2 ] || fail "the counter stood still: $count, then $first"
+[ "$((${first#tick-} - ${count#tick-}))" -ge 2 ] || fail "not where the counter is: $count, then $first"
 keys a C-c
 line a 'clear; seq 1 200; echo end-$((1 + 1))'
 see a '^end-2' 'two hundred lines'
