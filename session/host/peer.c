@@ -343,17 +343,16 @@ int peer_listen(struct host *host, const char *name, struct error *err)
     if (host->revive)
         unlink(host->socket_path); /* of a host that was killed: the session's lock is ours */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0177);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
+    /* The file gets the mode of the socket. Not by umask(2): other threads make files meanwhile. */
+    if (fd < 0 || fchmod(fd, 0600) < 0 ||
+        bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
         listen(fd, LISTEN_BACKLOG) < 0 || uv_poll_init(&host->loop, &host->listener, fd) < 0) {
         int code = errno;
-        umask(mask);
         if (fd >= 0)
             close(fd);
         free(take_ptr(host->socket_path));
         return error_system(err, code, "cannot listen on %s", address.sun_path);
     }
-    umask(mask);
     host->listener_fd = fd;
     host->listener.data = host;
     uv_poll_start(&host->listener, UV_READABLE, peer_accept);

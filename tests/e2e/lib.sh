@@ -39,12 +39,15 @@ quiet_notice() {
 }
 
 # our_hosts: the session hosts of this test (others run beside it), with the process that detaches
-# one.
+# one. Fails if one ended while it was looked at: its place may be taken by one behind the list.
 our_hosts() {
-    local pid
-    for pid in $(pgrep -f 'vmdeck session-host'); do
-        ! grep -qzF "$XDG_STATE_HOME" "/proc/$pid/environ" 2>/dev/null || echo "$pid"
+    local pid variables ended=0
+    for pid in $(pgrep -u "$UID" -f 'vmdeck session-host'); do
+        variables=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ")
+        [ -n "$variables" ] || ended=1
+        ! grep -qF "$XDG_STATE_HOME" <<<"$variables" || echo "$pid"
     done
+    return $ended
 }
 
 # end_spares: VMs that wait for a session would go on doing that for ten minutes.
@@ -57,7 +60,7 @@ end_spares() {
 # would live on.
 kill_hosts() {
     local hosts
-    while hosts=$(our_hosts) && [ -n "$hosts" ]; do
+    until hosts=$(our_hosts) && [ -z "$hosts" ]; do
         # shellcheck disable=SC2086
         kill -KILL $hosts 2>/dev/null
     done
