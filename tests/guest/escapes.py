@@ -335,9 +335,8 @@ def guest(root, name, seconds, canary):
             while rounds == 0 or time.monotonic() < end:
                 quietly(attack, root, number, canary)
                 rounds += 1
-            for line in sorted(found):
-                print(f"{name}: {line}", flush=True)
-            print(f"rounds {rounds}", flush=True)
+            lines = [f"{name}: {line}" for line in sorted(found)] + [f"rounds {rounds}"]
+            os.write(1, "".join(f"{line}\n" for line in lines).encode())  # in one: the other writes, too
             os._exit(1 if found else 0)
         children.append(child)
     return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
