@@ -5,6 +5,7 @@ new one, which must go on working.
 hostile_guest.py OPEN FORBIDDEN ROUNDS: ports of the witness's; site.test may be asked on the first one,
 nobody on the second. Says what it does, a line each; after "look" it goes on when a line comes."""
 import errno
+import faulthandler
 import os
 import random
 import resource
@@ -258,6 +259,7 @@ def lies():
             pass
 
 
+faulthandler.dump_traceback_later(150 * ROUNDS, exit=True)
 os.nice(-20)  # the agent looks whose each connection is, in lists that get long
 resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
 for setting in ("all", "eth0"):

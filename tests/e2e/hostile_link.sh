@@ -57,7 +57,7 @@ while read -r -u "$said" word what; do
 done
 wait "$guest_pid"
 status=$?
-[ "$status" -eq 0 ] && [ "${finished-}" = 1 ] || fail "the guest, status $status: $(tail -n 3 guest.err)"
+[ "$status" -eq 0 ] && [ "${finished-}" = 1 ] || fail "the guest, status $status: $(tail -n 9 guest.err)"
 [ "$attacks" -eq $((6 * ${HOSTILE_ROUNDS:-1})) ] || fail "$attacks attacks"
 [ "$((${peak:-$growth_max} - ${idle:-0}))" -lt "$growth_max" ] ||
     fail "the host's process grew from ${idle-} to ${peak-} KiB"

@@ -198,7 +198,7 @@ static void test_arguments(void **state)
     assert_string_equal(argv.items[0], "/usr/bin/qemu");
     assert_string_equal(after(&argv, "-kernel"), "/k");
     assert_string_equal(after(&argv, "-m"), "134217728B");
-    assert_string_equal(after(&argv, "-smp"), "2");
+    assert_string_equal(after(&argv, "-smp"), "2,maxcpus=2");
     assert_string_equal(after(&argv, "-accel"), "tcg,thread=multi");
     assert_string_equal(after(&argv, "-object"),
                         "memory-backend-file,id=ram,size=134217728B,mem-path=/ram,share=off");
@@ -214,8 +214,14 @@ static void test_arguments(void **state)
     assert_string_equal(after(&argv, "-incoming"), "fd:6");
 
     other = machine;
+    other.cpus = 1;
+    arguments(&other, &argv);
+    assert_string_equal(after(&argv, "-smp"), "1,maxcpus=2"); /* or QEMU leaves barriers out */
+    assert_non_null(strstr(after(&argv, "-append"), " nr_cpus=1"));
+
     other.kvm = true;
     arguments(&other, &argv);
+    assert_string_equal(after(&argv, "-smp"), "1,maxcpus=1");
     assert_string_equal(after(&argv, "-accel"), "kvm");
     assert_string_equal(after(&argv, "-cpu"), "host");
     assert_null(strstr(after(&argv, "-append"), "norandmaps")); /* hardening is only cut for TCG */
