@@ -33,6 +33,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/str.h"
 
 /* What the kernel need not look for; each costs emulated time at boot. */
 static const char kernel_arguments[] =
@@ -124,11 +125,17 @@ static int shape_arguments(const struct machine *machine, struct strv *argv)
     return rc;
 }
 
+static char *kernel_line(const struct machine *machine)
+{
+    return str_printf("%s%s nr_cpus=%u", kernel_arguments, machine->kvm ? "" : emulated_arguments,
+                      machine->cpus);
+}
+
 static int boot_arguments(const struct machine *machine, struct strv *argv)
 {
+    CLEAN_FREE char *line = kernel_line(machine);
     int rc = strv_add(argv, "-append");
-    rc |= strv_addf(argv, "%s%s nr_cpus=%u", kernel_arguments,
-                    machine->kvm ? "" : emulated_arguments, machine->cpus);
+    rc |= line != NULL ? strv_add(argv, line) : -ENOMEM;
     rc |= strv_add(argv, "-kernel");
     rc |= strv_add(argv, machine->kernel);
     rc |= strv_add(argv, "-initrd");
@@ -195,14 +202,14 @@ int machine_arguments(const struct machine *machine, struct strv *argv, struct e
 int machine_shape(const struct machine *machine, char shape[MACHINE_SHAPE_SIZE], struct error *err)
 {
     CLEAN_STRV struct strv argv = {0};
+    CLEAN_FREE char *line = kernel_line(machine);
     char hex[HASH_HEX_SIZE];
-    struct hash *hash = shape_arguments(machine, &argv) == 0 ? hash_start() : NULL;
+    struct hash *hash = line != NULL && shape_arguments(machine, &argv) == 0 ? hash_start() : NULL;
     if (hash == NULL)
         return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < argv.count; i++)
         hash_add(hash, argv.items[i], strlen(argv.items[i]) + 1);
-    hash_add(hash, kernel_arguments, sizeof kernel_arguments);
-    hash_add(hash, emulated_arguments, sizeof emulated_arguments);
+    hash_add(hash, line, strlen(line) + 1);
     hash_finish(hash, hex);
     memcpy(shape, hex, MACHINE_SHAPE_SIZE - 1);
     shape[MACHINE_SHAPE_SIZE - 1] = '\0';

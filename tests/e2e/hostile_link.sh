@@ -25,6 +25,7 @@ coproc guest {
 # shellcheck disable=SC2154
 guest_pid=$guest_PID
 exec {said}<&"${guest[0]}" {say}>&"${guest[1]}"
+trap '' PIPE # whoever died meanwhile is not answered, and told of below
 
 # memory FIELD: of the host's process, in KiB.
 memory() { sed -n "s/^$1:[[:space:]]*\([0-9]*\) kB/\1/p" "/proc/$host/status"; }
