@@ -166,7 +166,9 @@ keys a Enter
 see a 'done: vmdeck bash --detached --resume' 'a session from it'
 back a
 see a '─ .* · bash' 'its preview'
-keys a Enter
+# A session that is only just starting says so, and what is typed next would be keys of the list.
+opened() { shows a 'goes to the guest' || { keys a Enter && false; }; }
+until_true 'the shell does not open' opened
 line a 'clear; echo kept-$kept'
 see a '^kept-42' 'the shell is where it was'
 keys a C-] v
