@@ -55,7 +55,8 @@ static unsigned class_of(size_t size)
     return class;
 }
 
-void *malloc(size_t size)
+/* Not called malloc: where that is followed by memset(), compilers make a calloc() of the two. */
+static void *take(size_t size)
 {
     struct block *block;
     if (size > PTRDIFF_MAX - 4096) {
@@ -83,6 +84,11 @@ void *malloc(size_t size)
     return (uint8_t *)block + HEADER;
 }
 
+void *malloc(size_t size)
+{
+    return take(size);
+}
+
 void free(void *memory)
 {
     if (memory == NULL)
@@ -103,7 +109,7 @@ void *calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    void *memory = malloc(count * size);
+    void *memory = take(count * size);
     return memory != NULL ? memset(memory, 0, count * size) : NULL;
 }
 
