@@ -32,6 +32,8 @@ struct engine {
     unsigned waiting; /* empty CONFIGUREs that wait for it */
     bool frozen;      /* the root file system is */
     bool met;         /* a HELLO came: `epoch` is the host's */
+    bool bare;        /* the last CONFIGURE was empty: we become a template */
+    bool prepared;    /* for the first command of a fork, or it was tried */
     uint8_t epoch[WIRE_EPOCH_SIZE];
     int end; /* enum engine_end; 0 while it goes on */
 };
@@ -108,7 +110,8 @@ static int on_configure(struct engine *engine, const struct frame *frame, const 
     struct settings settings;
     const char *text = "";
     (void)why;
-    if (frame->length == 0 && engine->late > 0) {
+    engine->bare = frame->length == 0;
+    if (engine->bare && engine->late > 0) {
         engine->waiting++;
         return 0;
     }
@@ -167,6 +170,7 @@ static int on_spawn(struct engine *engine, const struct frame *frame, const char
         *why = "a command with an id that is not free";
         return -EPROTO;
     }
+    engine->prepared = false;
     if (engine->streams.count >= WIRE_STREAMS_MAX || spawn(engine, frame, &failure) < 0)
         send_failed(engine, frame->stream, &failure);
     return 0;
@@ -283,6 +287,14 @@ static int watch_children(struct engine *engine)
     return loop_add(&engine->loop, &engine->children, EPOLLIN);
 }
 
+static void prepare(struct engine *engine)
+{
+    if (engine->prepared || !engine->bare || engine->late > 0 || engine->streams.count > 0)
+        return;
+    engine->prepared = true;
+    spawn_prepare();
+}
+
 static int serve(struct engine *engine)
 {
     const char *why = "";
@@ -299,6 +311,7 @@ static int serve(struct engine *engine)
         port_flush(&engine->port);
         streams_pump(&engine->streams);
         port_flush(&engine->port);
+        prepare(engine);
     }
     return engine->port.failed ? -EIO : engine->end;
 }

@@ -1,8 +1,8 @@
 /*
  * The guest's PID 1: makes the system, serves the host until it has had enough, powers off. Its
  * files: init, modules, uevent (the boot), power (the end), engine and port (the protocol),
- * configure, request, spawn, users, environment, pty (starting commands), stream, output, input
- * (running them), relay, mountpoint (the host's file systems, in a process of their own).
+ * configure, request, spawn, child, users, environment, pty (starting commands), stream, output,
+ * input (running them), relay, mountpoint (the host's file systems, in a process of their own).
  */
 #include <sched.h>
 #include <stdio.h>

@@ -1,176 +1,36 @@
 /*
- * The child shares our memory until its exec (CLONE_VM | CLONE_VFORK): nothing is copied, which
- * is most of what fork costs, and it tells us why it failed by writing it down. It therefore runs
- * on a stack of its own, allocates nothing, and makes only system calls: libc's setuid() and its
- * kin would try to reach the other threads of "this" process.
- *
- * Its signals: the agent handles and ignores none, it only blocks them all, so unblocking is
- * enough. Its descriptors: everything of ours is close-on-exec. Its OOM score needs no reset:
- * the kernel never picks PID 1, so ours was not touched.
+ * A command's user, environment and ends are made here; the process that becomes it is child.c's.
+ * A template has one that waits, with pipes, for a fork's first command.
  */
 #include "agent/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/child.h"
 #include "agent/environment.h"
 #include "agent/pty.h"
 #include "agent/users.h"
 
-#define CHILD_STACK   (64u * 1024)
-#define CHILD_FILES   1024 /* soft limit on descriptors; the hard one is ours */
-#define DEFAULT_PATH  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define DEFAULTS_MAX  6
-#define FALLBACK_HOME "/"
+#define CHILD_FILES  1024 /* soft limit on descriptors; the hard one is ours */
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULTS_MAX 6
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(SANITIZED) || defined(__SANITIZE_ADDRESS__)
-#define ON_OTHER_STACK __attribute__((no_sanitize("address", "undefined")))
-#else
-#define ON_OTHER_STACK
-#endif
-
-struct child {
-    const struct spawn_request *request;
-    const struct user *user;
-    char **env;
-    const char *path; /* PATH */
-    int fds[3];
-    bool change_user;
-    bool limit_files;
+/* What is the same for each command is asked for once: an emulated guest pays for each call. */
+static struct {
+    bool known;
+    int null_fd;
+    uid_t uid;
+    gid_t gid;
     struct rlimit files;
-    struct spawn_failure failure;
-};
+} agent;
 
-/* The program's path in the next directory of PATH; false for one that is too long. */
-ON_OTHER_STACK static bool next_candidate(const char **path, const char *name, char out[PATH_MAX])
-{
-    const char *from = *path;
-    size_t length = 0, name_size = 0;
-    while (from[length] != '\0' && from[length] != ':')
-        length++;
-    *path = from[length] == ':' ? from + length + 1 : NULL;
-    while (name[name_size++] != '\0')
-        ;
-    if (length + 1 + name_size > PATH_MAX)
-        return false;
-    size_t at = 0;
-    for (; at < length; at++)
-        out[at] = from[at];
-    if (length > 0) /* an empty entry is the working directory */
-        out[at++] = '/';
-    for (size_t i = 0; i < name_size; i++)
-        out[at + i] = name[i];
-    return true;
-}
-
-ON_OTHER_STACK static bool has_slash(const char *name)
-{
-    while (*name != '\0' && *name != '/')
-        name++;
-    return *name == '/';
-}
-
-/* Like execvpe(3), but a file without a format is an error, not a script. Returns errno. */
-ON_OTHER_STACK static int exec_program(const struct child *child)
-{
-    char *const *argv = child->request->argv;
-    const char *path = child->path;
-    char candidate[PATH_MAX];
-    int worst = ENOENT;
-    if (has_slash(argv[0])) {
-        syscall(SYS_execve, argv[0], argv, child->env);
-        return errno;
-    }
-    while (path != NULL) {
-        if (!next_candidate(&path, argv[0], candidate))
-            continue;
-        syscall(SYS_execve, candidate, argv, child->env);
-        if (errno == EACCES)
-            worst = EACCES;
-        else if (errno != ENOENT && errno != ENOTDIR)
-            return errno;
-    }
-    return worst;
-}
-
-ON_OTHER_STACK static int enter_directory(const struct child *child)
-{
-    if (child->request->cwd != NULL)
-        return syscall(SYS_chdir, child->request->cwd) != 0 ? errno : 0;
-    if (syscall(SYS_chdir, child->user->home) == 0)
-        return 0;
-    return syscall(SYS_chdir, FALLBACK_HOME) != 0 ? errno : 0;
-}
-
-ON_OTHER_STACK static int become_user(const struct child *child)
-{
-    const struct user *user = child->user;
-    if (!child->change_user)
-        return 0;
-    if (syscall(SYS_setgroups, user->group_count, user->groups) != 0 ||
-        syscall(SYS_setresgid, user->gid, user->gid, user->gid) != 0 ||
-        syscall(SYS_setresuid, user->uid, user->uid, user->uid) != 0)
-        return errno;
-    return 0;
-}
-
-ON_OTHER_STACK static int set_up_process(const struct child *child)
-{
-    static const struct sched_param none;
-    if (syscall(SYS_setsid) < 0)
-        return errno;
-    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none); /* the agent's own is another */
-    for (int i = 0; i < 3; i++)
-        if (syscall(SYS_dup3, child->fds[i], i, 0) < 0)
-            return errno;
-    if (child->request->pty && syscall(SYS_ioctl, STDOUT_FILENO, TIOCSCTTY, 0) != 0)
-        return errno;
-    if (child->limit_files)
-        syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &child->files, NULL);
-    return 0;
-}
-
-/* Each step of the child, and what its failure means. */
-static const struct {
-    int (*run)(const struct child *child);
-    enum wire_stage stage;
-    const char *text;
-} steps[] = {
-    {set_up_process, WIRE_STAGE_SETUP, "cannot set up the process"},
-    {become_user, WIRE_STAGE_USER, "cannot become the user"},
-    {enter_directory, WIRE_STAGE_CWD, "cannot enter the directory"},
-    {exec_program, WIRE_STAGE_EXEC, "cannot execute the program"},
-};
-
-ON_OTHER_STACK static int child_main(void *context)
-{
-    struct child *child = context;
-    uint64_t none = 0; /* the kernel's sigset_t */
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        int code = steps[i].run(child);
-        if (code != 0) {
-            child->failure = (struct spawn_failure){code, steps[i].stage, steps[i].text};
-            break;
-        }
-    }
-    syscall(SYS_exit_group, 127);
-    return 127;
-}
+/* Our ends of the pipes of the process that waits. */
+static struct spawn_result prepared = {-1, -1, -1, -1};
 
 static void close_fd(int *fd)
 {
@@ -236,39 +96,89 @@ static char **build_environment(const struct spawn_request *request, const struc
     return env;
 }
 
-/* What is the same for each command is asked for once: an emulated guest pays for each call. */
-static int take_constants(struct child *child)
+static int know_agent(void)
 {
-    static int null_fd = -1;
-    static uid_t uid;
-    static gid_t gid;
-    static struct rlimit files;
-    if (null_fd < 0) {
-        uid = geteuid();
-        gid = getegid();
-        if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-            return -errno;
-        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null_fd < 0)
-            return -errno;
-    }
-    const struct user *user = child->user;
-    child->change_user =
-        user->uid != uid || user->gid != gid || (user->uid == 0 && user->group_count > 1);
-    child->limit_files = files.rlim_cur > CHILD_FILES;
-    child->files = (struct rlimit){CHILD_FILES, files.rlim_max};
-    if (child->request->no_stdin)
-        child->fds[0] = null_fd;
-    return 0;
+    if (agent.known)
+        return 0;
+    agent.uid = geteuid();
+    agent.gid = getegid();
+    if (getrlimit(RLIMIT_NOFILE, &agent.files) != 0)
+        return -errno;
+    agent.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    agent.known = agent.null_fd >= 0;
+    return agent.known ? 0 : -errno;
 }
 
-static int start_child(struct child *child, struct spawn_result *result)
+static int take_constants(struct child *child)
 {
-    static char stack[CHILD_STACK] __attribute__((aligned(16)));
-    result->pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+    int rc = know_agent();
+    child->limit_files = agent.files.rlim_cur > CHILD_FILES;
+    child->files = (struct rlimit){CHILD_FILES, agent.files.rlim_max};
+    return rc;
+}
+
+static bool changes_user(const struct user *user)
+{
+    return user->uid != agent.uid || user->gid != agent.gid ||
+           (user->uid == 0 && user->group_count > 1);
+}
+
+static void close_result(struct spawn_result *result)
+{
+    close_fd(&result->in);
+    close_fd(&result->out);
+    close_fd(&result->err);
+}
+
+void spawn_prepare(void)
+{
+    struct child child = {.fds = {-1, -1, -1}};
+    const struct spawn_request pipes = {0};
+    if (prepared.out < 0 &&
+        (take_constants(&child) < 0 || open_ends(&pipes, agent.uid, child.fds, &prepared) < 0 ||
+         child_prepare(&child) < 0))
+        close_result(&prepared);
+    for (int i = 0; i < 3; i++)
+        close_fd(&child.fds[i]);
+}
+
+/* With the process that waits; false if there is none, or none that fits. */
+static bool start_prepared(struct child *child, struct spawn_result *result)
+{
+    if (child->request->pty) {
+        child_dismiss();
+        close_result(&prepared);
+    }
+    if (prepared.out < 0)
+        return false;
+    child->fds[0] = child->request->no_stdin ? agent.null_fd : -1;
+    *result = prepared;
+    prepared = (struct spawn_result){-1, -1, -1, -1};
+    result->pid = child_wake(child);
+    if (child->request->no_stdin)
+        close_fd(&result->in);
     if (result->pid < 0)
-        child->failure = (struct spawn_failure){errno, WIRE_STAGE_SETUP, "cannot start a process"};
-    return child->failure.code != 0 ? -1 : 0;
+        close_result(result);
+    return result->pid >= 0;
+}
+
+/* With one that is started now. */
+static void start_new(struct child *child, struct spawn_result *result)
+{
+    const struct spawn_request *request = child->request;
+    int theirs[3] = {-1, -1, -1};
+    int rc = open_ends(request, child->user->uid, theirs, result);
+    if (rc < 0) {
+        child->failure = (struct spawn_failure){
+            -rc, WIRE_STAGE_SETUP, request->pty ? "cannot open a terminal" : "cannot open pipes"};
+    } else {
+        child->fds[0] = request->no_stdin ? agent.null_fd : theirs[request->pty ? 1 : 0];
+        child->fds[1] = theirs[1];
+        child->fds[2] = theirs[request->pty ? 1 : 2];
+        result->pid = child_start(child);
+    }
+    for (int i = 0; i < 3; i++)
+        close_fd(&theirs[i]);
 }
 
 int spawn_start(const struct spawn_request *request, char *const *configured, size_t count,
@@ -282,32 +192,20 @@ int spawn_start(const struct spawn_request *request, char *const *configured, si
         return -1;
     }
     struct child child = {.request = request, .user = &user, .fds = {-1, -1, -1}};
-    int theirs[3] = {-1, -1, -1};
     child.env = build_environment(request, &user, configured, count);
     rc = child.env != NULL ? take_constants(&child) : -ENOMEM;
-    if (rc == 0)
-        rc = open_ends(request, user.uid, theirs, result);
-    for (int i = 0; i < 3; i++)
-        child.fds[i] = theirs[i] >= 0 ? theirs[i] : child.fds[i];
     if (rc < 0) {
-        child.failure = (struct spawn_failure){
-            -rc, WIRE_STAGE_SETUP, request->pty ? "cannot open a terminal" : "cannot open pipes"};
+        child.failure = (struct spawn_failure){-rc, WIRE_STAGE_SETUP, "cannot start a process"};
     } else {
-        if (request->pty)
-            child.fds[2] = child.fds[1];
-        if (request->pty && !request->no_stdin)
-            child.fds[0] = child.fds[1];
         child.path = environment_get(child.env, "PATH");
-        rc = start_child(&child, result);
+        child.change_user = changes_user(&user);
+        if (!start_prepared(&child, result))
+            start_new(&child, result);
     }
-    for (int i = 0; i < 3; i++)
-        close_fd(&theirs[i]);
     free(child.env);
-    if (rc == 0)
+    if (child.failure.code == 0)
         return 0;
-    close_fd(&result->in);
-    close_fd(&result->out);
-    close_fd(&result->err);
+    close_result(result);
     *failure = child.failure;
     return -1;
 }

@@ -51,4 +51,10 @@ void spawn_request_free(struct spawn_request *request);
 int spawn_start(const struct spawn_request *request, char *const *configured, size_t count,
                 struct spawn_result *result, struct spawn_failure *failure);
 
+/*
+ * Makes the process of a command that is still to come, unless one waits already. It is for the
+ * next one; if that wants a terminal, it goes. What fails here is done when the command comes.
+ */
+void spawn_prepare(void);
+
 #endif

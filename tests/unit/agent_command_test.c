@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent_peer.h"
@@ -22,6 +24,25 @@ static int start(void **state)
 static int stop(void **state)
 {
     peer_stop(*state, PEER_SHUTDOWN);
+    return 0;
+}
+
+/* CONFIGURE, and its answer. */
+static void configure(struct peer *peer, const struct buf *settings)
+{
+    peer->configured = false;
+    peer_frame(peer, WIRE_CONFIGURE, 0, 0, settings != NULL ? buf_data(settings) : NULL,
+               settings != NULL ? buf_len(settings) : 0);
+    PEER_UNTIL(peer, peer->configured);
+    peer->configured = false;
+}
+
+/* A template's agent: a process waits for the first command. */
+static int start_template(void **state)
+{
+    struct peer *peer = peer_start();
+    configure(peer, NULL);
+    *state = peer;
     return 0;
 }
 
@@ -187,6 +208,88 @@ static void test_late_work(void **state)
     buf_free(&settings);
     close(gate[0]);
     close(gate[1]);
+}
+
+/* The process that waits for the first command, in a template; only when no other runs. */
+static pid_t waiting_process(struct peer *peer)
+{
+    char path[64], line[64] = "";
+    configure(peer, NULL);
+    configure(peer, NULL); /* the first one's turn is over: it is there */
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)peer->pid, (int)peer->pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    if (fgets(line, sizeof line, file) == NULL)
+        line[0] = '\0';
+    fclose(file);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+/* It becomes the first command, unless that wants a terminal; then it goes. */
+static void test_prepared(void **state)
+{
+    struct peer *peer = *state;
+    struct buf pty = {0}, none = {0}, settings = {0};
+    pid_t waits = waiting_process(peer);
+    assert_true(waits > 0);
+    struct command *command = PEER_SHELL(peer, 1, "cat; echo err >&2");
+    struct command *other = PEER_SHELL(peer, 2, "cat");
+    PEER_UNTIL(peer, command->spawned && other->spawned);
+    assert_int_equal(command->pid, waits);
+    assert_int_not_equal(other->pid, waits);
+    peer_input(command, "one", 3, true);
+    peer_input(other, "other", 5, true);
+    PEER_UNTIL(peer, command->exited && other->exited);
+    assert_string_equal(peer_text(command, WIRE_STDOUT), "one");
+    assert_string_equal(peer_text(command, WIRE_STDERR), "err\n");
+    assert_string_equal(peer_text(other, WIRE_STDOUT), "other");
+
+    waits = waiting_process(peer);
+    peer_text_field(&none, WIRE_SPAWN_NO_STDIN, "");
+    command = PEER_SPAWN(peer, 1, &none, "sh", "-c", "readlink /proc/self/fd/0; cat");
+    PEER_UNTIL(peer, command->exited);
+    assert_int_equal(command->pid, waits);
+    assert_string_equal(peer_text(command, WIRE_STDOUT), "/dev/null\n");
+
+    waits = waiting_process(peer);
+    peer_pty_field(&pty, 24, 80);
+    peer_text_field(&settings, WIRE_SET_ENV, "A=b"); /* a session's: from now on there is none */
+    configure(peer, &settings);
+    command = PEER_SPAWN(peer, 1, &pty, "sh", "-c", "test -t 0 && exit 3");
+    PEER_UNTIL(peer, command->exited);
+    assert_int_equal(command->code, 3);
+    assert_int_not_equal(command->pid, waits);
+    while (kill(waits, 0) == 0)
+        configure(peer, &settings);
+    assert_int_equal(errno, ESRCH);
+    buf_free(&pty);
+    buf_free(&none);
+    buf_free(&settings);
+}
+
+/* Somebody in the guest kills it: the command gets another one. It ends when the agent does. */
+static void test_prepared_ends(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_start();
+    pid_t waits = waiting_process(peer);
+    assert_true(waits > 0);
+    assert_int_equal(kill(waits, SIGKILL), 0);
+    while (waiting_process(peer) != 0) /* it is reaped */
+        ;
+    struct command *command = PEER_SHELL(peer, 1, "cat");
+    peer_input(command, "alive", 5, true);
+    PEER_UNTIL(peer, command->exited);
+    assert_string_equal(peer_text(command, WIRE_STDOUT), "alive");
+    assert_int_not_equal(command->pid, waits);
+
+    waits = waiting_process(peer);
+    assert_true(waits > 0);
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, waits, 0), .events = POLLIN};
+    assert_true(end.fd >= 0);
+    peer_stop(peer, PEER_SHUTDOWN);
+    assert_int_equal(poll(&end, 1, 60000), 1);
+    close(end.fd);
 }
 
 static void test_many(void **state)
@@ -361,6 +464,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failures, start, stop),
         cmocka_unit_test_setup_teardown(test_environment, start, stop),
         cmocka_unit_test_setup_teardown(test_bad_settings, start, stop),
+        cmocka_unit_test_setup_teardown(test_scripts, start_template, stop),
+        cmocka_unit_test_setup_teardown(test_failures, start_template, stop),
+        cmocka_unit_test_setup_teardown(test_environment, start_template, stop),
+        cmocka_unit_test_setup_teardown(test_prepared, start, stop),
         cmocka_unit_test_setup_teardown(test_many, start, stop),
         cmocka_unit_test_setup_teardown(test_no_descriptors, start, stop),
         cmocka_unit_test_setup_teardown(test_maximum, start, stop),
@@ -368,6 +475,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_signal, start, stop),
         cmocka_unit_test_setup_teardown(test_abandon, start, stop),
         cmocka_unit_test_setup_teardown(test_hello_again, start, stop),
+        cmocka_unit_test(test_prepared_ends),
         cmocka_unit_test(test_late_work),
         cmocka_unit_test(test_protocol_errors),
     };
