@@ -4,10 +4,11 @@
  * own, allocates nothing, and makes only system calls: libc's setuid() and its kin would try to
  * reach the other threads of "this" process. We stand still (CLONE_VFORK) as long as it does.
  *
- * One may have been started beforehand: in a template, where it costs no session anything. It waits
- * to be told by a byte in a pipe, and tells by the end of another, which its exec or its end
- * closes. It has descriptors of its own by then: what it is to have must be opened before it is
- * started.
+ * In a template one is started beforehand, and waits: for a fork that is less to run until its
+ * first command ends. It is told by a byte in a pipe, and tells by the end of another, which its
+ * exec or its end closes. Its descriptors are its own by then: what it is to have is opened before
+ * it is started. It is for a fork's first command only: later ones would seem to have begun before
+ * they were asked for, and are no faster by it.
  *
  * Its signals: the agent handles and ignores none, it only blocks them all, so unblocking is
  * enough. Its descriptors: everything of ours is close-on-exec. Its OOM score needs no reset:
@@ -41,7 +42,7 @@
 
 static struct {
     struct child child;
-    pid_t pid;     /* 0: none */
+    pid_t pid;     /* 0: none; -1: it was dismissed, and may have its stack yet */
     int go, done;  /* ours: told by a byte; at its end when the program runs, or nothing does */
     int told, end; /* its own: go's and done's other ends */
 } waiting;
@@ -259,7 +260,7 @@ int child_prepare(const struct child *child)
 pid_t child_wake(struct child *child)
 {
     pid_t pid = waiting.pid;
-    if (pid == 0)
+    if (pid <= 0)
         return -1;
     waiting.child = *child;
     if (write(waiting.go, "", 1) != 1)
@@ -273,6 +274,8 @@ pid_t child_wake(struct child *child)
 
 void child_dismiss(void)
 {
-    if (waiting.pid != 0)
-        forget();
+    if (waiting.pid <= 0)
+        return;
+    forget();
+    waiting.pid = -1;
 }

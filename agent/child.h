@@ -29,14 +29,14 @@ pid_t child_start(struct child *child);
 
 /*
  * A process that has taken what does not depend on the request (limit_files, files, fds) and waits
- * for the rest. 0 or -1; one at a time.
+ * for the rest. 0 or -1; one at a time, and none after child_dismiss().
  */
 int child_prepare(const struct child *child);
 
 /* As child_start(), with the process that waits; -1 and no failure if there is none. */
 pid_t child_wake(struct child *child);
 
-/* The process that waits, if there is one, ends by itself. */
+/* The process that waits, if there is one, ends by itself. There will be no other. */
 void child_dismiss(void);
 
 #endif
