@@ -192,7 +192,8 @@ int machine_arguments(const struct machine *machine, struct strv *argv, struct e
     if (machine->kernel != NULL)
         rc |= boot_arguments(machine, argv);
     if (machine->restore) {
-        rc |= strv_add(argv, "-S");
+        if (machine->stopped)
+            rc |= strv_add(argv, "-S");
         rc |= strv_add(argv, "-incoming");
         rc |= strv_addf(argv, "fd:%d", MACHINE_FD_STATE);
     }

@@ -35,7 +35,8 @@ struct machine {
     /* A file as large as the memory. Shared: it is the memory; otherwise what it starts with. */
     const char *ram;
     bool ram_shared;
-    bool restore;    /* a device state is loaded from MACHINE_FD_STATE; the VM then stands still */
+    bool restore;    /* a device state is loaded from MACHINE_FD_STATE; then the VM runs */
+    bool stopped;    /* or stands still */
     uint64_t memory; /* bytes */
     unsigned cpus;
     bool kvm;

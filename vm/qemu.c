@@ -96,7 +96,7 @@ static void qemu_migration(struct qemu *qemu, const cJSON *data)
 {
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(data, "status");
     bool completed = cJSON_IsString(status) && strcmp(status->valuestring, "completed") == 0;
-    if (!completed || qemu->restored || qemu->events.restored == NULL)
+    if (!completed || qemu->restored)
         return;
     qemu->restored = true;
     qemu->events.restored(qemu->context);
@@ -257,7 +257,8 @@ int qemu_start(struct qemu **out, uv_loop_t *loop, const struct machine *machine
         rc = qemu_spawn(qemu, machine, state, &plumbing, err);
     if (rc == 0)
         rc = qemu_connect(qemu, &plumbing, err);
-    if (rc == 0 && state >= 0) /* loaded before QMP was up, there was no event */
+    qemu->restored = !machine->stopped; /* nobody waits for it */
+    if (rc == 0 && machine->stopped)    /* loaded before QMP was up, there was no event */
         qmp_run(qemu->qmp, "query-migrate", NULL, on_migration_queried, qemu);
     plumbing_close(&plumbing);
     if (rc < 0) {

@@ -21,7 +21,7 @@ struct qemu_events {
      */
     void (*ended)(void *context, const struct error *why);
     void (*event)(void *context, const char *name, const cJSON *data); /* QMP events */
-    void (*restored)(void *context); /* the state is loaded; the VM stands still. May be NULL. */
+    void (*restored)(void *context); /* a machine that was to stand still has its state */
 };
 
 struct qemu;

@@ -101,12 +101,11 @@ static void on_qemu_event(void *context, const char *name, const cJSON *data)
     host_stop(host, &why);
 }
 
-/* The state is loaded: now it may run. */
+/* A snapshot's state is loaded: now it may run. */
 static void on_qemu_restored(void *context)
 {
-    struct vm *vm = context;
-    if (vm->snapshot != NULL)
-        network_reset(vm->host);
+    const struct vm *vm = context;
+    network_reset(vm->host);
     qmp_run(qemu_qmp(vm->host->qemu), "cont", NULL, NULL, NULL);
 }
 
@@ -299,6 +298,7 @@ static int vm_fork(struct vm *vm, struct error *err)
     machine.kernel = NULL;
     machine.ram = vm->template.ram;
     machine.restore = true;
+    machine.stopped = resumed; /* the network is told first */
     vm->ram_fd = vm->template.ram_fd;
     vm->forked = true;
     int rc = vm_run(vm, &machine, resumed ? vm->host->config.resume : vm->template.disk,

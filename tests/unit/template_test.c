@@ -212,6 +212,10 @@ static void test_arguments(void **state)
     assert_null(after(&argv, "-append"));
     assert_null(after(&argv, "-initrd"));
     assert_string_equal(after(&argv, "-incoming"), "fd:6");
+    assert_null(after(&argv, "-S"));
+    other.stopped = true;
+    arguments(&other, &argv);
+    assert_non_null(after(&argv, "-S"));
 
     other = machine;
     other.cpus = 1;
