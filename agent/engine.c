@@ -32,6 +32,7 @@ struct engine {
     unsigned waiting; /* empty CONFIGUREs that wait for it */
     bool frozen;      /* the root file system is */
     bool met;         /* a HELLO came: `epoch` is the host's */
+    bool died;        /* a child; the signal that says so is still to be read */
     bool bare;        /* the last CONFIGURE was empty: we become a template */
     bool prepared;    /* for the first command of a fork, or it was tried */
     uint8_t epoch[WIRE_EPOCH_SIZE];
@@ -63,15 +64,10 @@ static void tell_relay(struct engine *engine, int news)
         port_send(&engine->port, WIRE_RELAY, 0, 0, code, sizeof code);
 }
 
-static void children_ready(struct watch *watch, uint32_t events)
+static void reap(struct engine *engine)
 {
-    struct engine *engine = WATCH_OWNER(watch, struct engine, children);
-    struct signalfd_siginfo info;
     int status;
     pid_t pid;
-    (void)events;
-    if (read(watch->fd, &info, sizeof info) < 0)
-        return;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         streams_reaped(&engine->streams, pid, status);
         if (pid == engine->late)
@@ -79,6 +75,14 @@ static void children_ready(struct watch *watch, uint32_t events)
         if (engine->hooks->reaped != NULL)
             tell_relay(engine, engine->hooks->reaped(pid, status));
     }
+}
+
+static void children_ready(struct watch *watch, uint32_t events)
+{
+    struct engine *engine = WATCH_OWNER(watch, struct engine, children);
+    (void)events;
+    engine->died = true;
+    reap(engine);
 }
 
 static int on_hello(struct engine *engine, const struct frame *frame, const char **why)
@@ -287,8 +291,23 @@ static int watch_children(struct engine *engine)
     return loop_add(&engine->loop, &engine->children, EPOLLIN);
 }
 
-static void prepare(struct engine *engine)
+static void send_all(struct engine *engine)
 {
+    port_flush(&engine->port);
+    streams_pump(&engine->streams);
+    port_flush(&engine->port);
+}
+
+/* What nobody waits for. A child may have died behind reap(): the signal may have been its, too. */
+static void tidy_up(struct engine *engine)
+{
+    struct signalfd_siginfo info;
+    if (engine->died && read(engine->children.fd, &info, sizeof info) > 0) {
+        reap(engine);
+        send_all(engine);
+    }
+    loop_sweep(&engine->loop);
+    engine->died = false;
     if (engine->prepared || !engine->bare || engine->late > 0 || engine->streams.count > 0)
         return;
     engine->prepared = true;
@@ -308,10 +327,8 @@ static int serve(struct engine *engine)
             console_log("the host broke the protocol: %s", why);
             engine->end = ENGINE_PROTOCOL;
         }
-        port_flush(&engine->port);
-        streams_pump(&engine->streams);
-        port_flush(&engine->port);
-        prepare(engine);
+        send_all(engine);
+        tidy_up(engine);
     }
     return engine->port.failed ? -EIO : engine->end;
 }
@@ -343,7 +360,7 @@ int engine_run(int port, const struct engine_hooks *hooks)
     }
     port_close(&engine->port);
     loop_close(&engine->loop, &engine->children);
-    close(engine->loop.epoll);
+    loop_end(&engine->loop);
     configure_free(&engine->settings);
     free(engine);
     return rc;

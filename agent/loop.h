@@ -5,23 +5,23 @@
 #ifndef VMDECK_AGENT_LOOP_H
 #define VMDECK_AGENT_LOOP_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
-#define LOOP_BATCH 64
+#define LOOP_BATCH   64
+#define LOOP_CLOSING 64
 
 struct watch {
     int fd; /* -1: none */
     void (*ready)(struct watch *watch, uint32_t events);
-    bool added; /* it is in the loop */
 };
 
 struct loop {
     int epoll;
     int count, next; /* the batch being delivered */
     struct epoll_event batch[LOOP_BATCH];
+    int closing[LOOP_CLOSING], closing_count;
 };
 
 /* The object that has `watch` as its member. */
@@ -31,8 +31,14 @@ int loop_open(struct loop *loop); /* 0 or -errno */
 int loop_add(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
 
-/* Closes the watch's descriptor; no event of it is delivered any more. */
+/*
+ * No event of the watch is delivered any more. Its descriptor is closed by the next loop_sweep(),
+ * which must come before loop_run().
+ */
 void loop_close(struct loop *loop, struct watch *watch);
+void loop_sweep(struct loop *loop);
+
+void loop_end(struct loop *loop); /* what loop_open() did */
 
 /* Waits (not at all if `busy`), then delivers what is ready. 0 or -errno. */
 int loop_run(struct loop *loop, int busy);
