@@ -18,6 +18,6 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON) # the libraries; below are programs that are run and what is loaded late
-set(CPACK_DEBIAN_PACKAGE_DEPENDS "qemu-system-x86 (>= 1:7.2), mmdebstrap, uidmap, libarchive13 | libarchive13t64")
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "qemu-system-x86 (>= 1:7.2), mmdebstrap, uidmap, libarchive13 | libarchive13t64, libext2fs2 | libext2fs2t64, libidn2-0")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates")
 include(CPack)

@@ -7,17 +7,18 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <idn2.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "net/address.h"
+#include "net/libidn2.h"
 
 static void cleanup_idn(char **text)
 {
-    idn2_free(*text);
+    if (*text != NULL)
+        libidn2.free(*text);
 }
 
 static int wrong(struct error *err, const char *text, size_t size, const char *why)
@@ -121,9 +122,12 @@ int host_normalize(const char *text, size_t size, unsigned flags, char out[HOST_
         CLEAN_FREE char *copy = strndup(text, size);
         if (copy == NULL)
             return error_set(err, ENOMEM, "out of memory");
-        int rc = idn2_to_ascii_8z(copy, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+        int rc = libidn2_load(err);
+        if (rc < 0)
+            return rc;
+        rc = libidn2.to_ascii_8z(copy, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
         if (rc != IDN2_OK)
-            return wrong(err, text, size, idn2_strerror(rc));
+            return wrong(err, text, size, libidn2.strerror(rc));
         text = ascii;
         size = strlen(ascii);
     }

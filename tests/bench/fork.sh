@@ -19,12 +19,12 @@ trap '"$VMDECK" stop --all >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 cd "$work"
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-milliseconds() { # COMMAND…: wall time
+milliseconds() { # COMMAND…: wall time; no other process is started meanwhile, it would count
     local begin end
-    begin=$(date +%s%N)
+    begin=${EPOCHREALTIME/[.,]/}
     "$@" </dev/null >/dev/null 2>failed || { cat failed >&2 && return 1; }
-    end=$(date +%s%N)
-    echo $(((end - begin) / 1000000))
+    end=${EPOCHREALTIME/[.,]/}
+    echo $(((end - begin) / 1000)).$(((end - begin) / 100 % 10))
 }
 many() { # TIMES COMMAND…
     local i times=$1

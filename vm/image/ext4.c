@@ -81,7 +81,7 @@ static void superblock_fill(struct ext2_super_block *super, const struct ext4_si
     super->s_desc_size = EXT2_MIN_DESC_SIZE_64BIT;
     super->s_log_groups_per_flex = 4;
     ext2fs_set_feature_64bit(super);
-    ext2fs_blocks_count_set(super, blocks);
+    libext2fs.blocks_count_set(super, blocks);
     ext2fs_set_feature_resize_inode(super);
     ext2fs_set_feature_xattr(super);
     ext2fs_set_feature_dir_index(super);
@@ -114,43 +114,46 @@ static int superblock_identity(ext2_filsys fs, const char *label, struct error *
     super->s_mkfs_time = (__u32)time(NULL);
     size_t length = strnlen(label, EXT2_LABEL_LEN);
     memcpy(super->s_volume_name, label, length);
-    ext2fs_init_csum_seed(fs);
+    libext2fs.init_csum_seed(fs);
     return 0;
 }
 
 /* Reserved inodes, the root's number, the inode that reserves room for group descriptors. */
 static int format_fill(ext2_filsys fs, struct error *err)
 {
-    errcode_t rc = ext2fs_allocate_tables(fs);
+    errcode_t rc = libext2fs.allocate_tables(fs);
     if (rc != 0)
         return ext4_error(rc, "cannot lay out the groups", err);
     for (dgrp_t group = 0; group < fs->group_desc_count; group++) {
-        ext2fs_bg_flags_set(fs, group, EXT2_BG_INODE_ZEROED);
-        ext2fs_group_desc_csum_set(fs, group);
+        libext2fs.bg_flags_set(fs, group, EXT2_BG_INODE_ZEROED);
+        libext2fs.group_desc_csum_set(fs, group);
     }
     for (ext2_ino_t ino = EXT2_BAD_INO; ino < EXT2_GOOD_OLD_FIRST_INO; ino++)
-        ext2fs_inode_alloc_stats2(fs, ino, +1, ino == EXT2_ROOT_INO);
+        libext2fs.inode_alloc_stats2(fs, ino, +1, ino == EXT2_ROOT_INO);
     ext2fs_mark_ib_dirty(fs);
     struct ext2_inode bad = {0}; /* of bad blocks: there are none */
-    rc = ext2fs_write_new_inode(fs, EXT2_BAD_INO, &bad);
+    rc = libext2fs.write_new_inode(fs, EXT2_BAD_INO, &bad);
     if (rc == 0)
-        rc = ext2fs_create_resize_inode(fs);
+        rc = libext2fs.create_resize_inode(fs);
     return ext4_error(rc, "cannot make the reserved inodes", err);
 }
 
 static int ext4_format(struct ext4 *ext4, const char *label, const struct ext4_size *size,
                        struct error *err)
 {
+    int loaded = libext2fs_load(err);
+    if (loaded < 0)
+        return loaded;
     CLEAN_FD int fd = open(ext4->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_system(err, errno, "cannot create");
     struct ext2_super_block super = {0};
     superblock_fill(&super, size);
-    errcode_t rc =
-        ext2fs_initialize(ext4->path, EXT2_FLAG_64BITS, &super, unix_io_manager, &ext4->fs);
+    errcode_t rc = libext2fs.initialize(ext4->path, EXT2_FLAG_64BITS, &super,
+                                        *libext2fs.unix_io_manager, &ext4->fs);
     if (rc != 0)
         return ext4_error(rc, "cannot lay out the file system", err);
-    if (ftruncate(fd, (off_t)(ext2fs_blocks_count(ext4->fs->super) * EXT4_BLOCK)) < 0)
+    if (ftruncate(fd, (off_t)(libext2fs.blocks_count(ext4->fs->super) * EXT4_BLOCK)) < 0)
         return error_system(err, errno, "cannot make it large enough");
     int result = superblock_identity(ext4->fs, label, err);
     return result < 0 ? result : format_fill(ext4->fs, err);
@@ -191,8 +194,8 @@ int ext4_finish(struct ext4 **out, struct error *err)
     *out = NULL;
     int rc = ext4_directories(ext4, err);
     if (rc == 0) {
-        ext2fs_set_gdt_csum(ext4->fs);
-        rc = ext4_error(ext2fs_close_free(&ext4->fs), "cannot write it out", err);
+        libext2fs.set_gdt_csum(ext4->fs);
+        rc = ext4_error(libext2fs.close_free(&ext4->fs), "cannot write it out", err);
     }
     if (rc == 0) {
         CLEAN_FD int fd = open(ext4->path, O_RDWR | O_CLOEXEC);
@@ -209,7 +212,7 @@ void ext4_abort(struct ext4 **out)
     if (ext4 == NULL)
         return;
     if (ext4->fs != NULL)
-        ext2fs_free(ext4->fs);
+        libext2fs.free(ext4->fs);
     tree_free(&ext4->tree);
     free(ext4->window);
     free(ext4->path);

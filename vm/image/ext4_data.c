@@ -34,7 +34,7 @@ static int writer_extent(struct writer *w, blk64_t logical, blk64_t physical, bl
     }
     errcode_t rc = 0;
     if (pending->e_len != 0)
-        rc = ext2fs_extent_insert(w->handle, EXT2_EXTENT_INSERT_AFTER, pending);
+        rc = libext2fs.extent_insert(w->handle, EXT2_EXTENT_INSERT_AFTER, pending);
     *pending = (struct ext2fs_extent){
         .e_lblk = logical,
         .e_pblk = physical,
@@ -48,10 +48,10 @@ static errcode_t writer_put(struct writer *w, blk64_t physical, blk64_t count, u
 {
     ext2_filsys fs = w->ext4->fs;
     if (!S_ISDIR(w->inode->i_mode))
-        return io_channel_write_blk64(fs->io, physical, (int)count, data);
+        return libext2fs.write_blk64(fs->io, physical, (int)count, data);
     errcode_t rc = 0;
     for (blk64_t i = 0; i < count && rc == 0; i++)
-        rc = ext2fs_write_dir_block4(fs, physical + i, data + i * EXT4_BLOCK, 0, w->ino);
+        rc = libext2fs.write_dir_block4(fs, physical + i, data + i * EXT4_BLOCK, 0, w->ino);
     return rc;
 }
 
@@ -61,14 +61,14 @@ static int writer_run(struct writer *w, blk64_t first, blk64_t count)
     ext2_filsys fs = w->ext4->fs;
     while (count > 0) {
         blk64_t physical, got;
-        errcode_t rc = ext2fs_new_range(fs, 0, w->ext4->goal, count, NULL, &physical, &got);
+        errcode_t rc = libext2fs.new_range(fs, 0, w->ext4->goal, count, NULL, &physical, &got);
         if (rc != 0)
             return ext4_error(rc, "cannot allocate blocks", w->err);
-        ext2fs_block_alloc_stats_range(fs, physical, (blk_t)got, +1);
+        libext2fs.block_alloc_stats_range(fs, physical, (blk_t)got, +1);
         w->ext4->goal = physical + got;
         rc = writer_put(w, physical, got, w->ext4->window + first * EXT4_BLOCK);
         if (rc == 0)
-            rc = ext2fs_iblk_add_blocks(fs, (struct ext2_inode *)w->inode, got);
+            rc = libext2fs.iblk_add_blocks(fs, (struct ext2_inode *)w->inode, got);
         if (rc != 0)
             return ext4_error(rc, "cannot write blocks", w->err);
         int result = writer_extent(w, w->start / EXT4_BLOCK + first, physical, got);
@@ -149,12 +149,12 @@ int ext4_data(struct ext4 *ext4, uint32_t ino, struct ext2_inode_large *inode, e
               void *context, struct error *err)
 {
     struct writer w = {.ext4 = ext4, .ino = ino, .inode = inode, .err = err};
-    errcode_t opened = ext2fs_extent_open2(ext4->fs, ino, (struct ext2_inode *)inode, &w.handle);
+    errcode_t opened = libext2fs.extent_open2(ext4->fs, ino, (struct ext2_inode *)inode, &w.handle);
     if (opened != 0)
         return ext4_error(opened, "cannot make an extent tree", err);
     int rc = read != NULL ? writer_all(&w, read, context) : 0;
     if (rc < 0)
         memset(ext4->window, 0, EXT4_WINDOW);
-    ext2fs_extent_free(w.handle);
+    libext2fs.extent_free(w.handle);
     return rc < 0 ? rc : ext4_write_inode(ext4, ino, inode, err);
 }

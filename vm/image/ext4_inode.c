@@ -18,7 +18,7 @@ int ext4_write_inode(struct ext4 *ext4, uint32_t ino, struct ext2_inode_large *i
                      struct error *err)
 {
     errcode_t rc =
-        ext2fs_write_inode_full(ext4->fs, ino, (struct ext2_inode *)inode, (int)sizeof *inode);
+        libext2fs.write_inode_full(ext4->fs, ino, (struct ext2_inode *)inode, (int)sizeof *inode);
     return ext4_error(rc, "cannot write an inode", err);
 }
 
@@ -26,7 +26,7 @@ static int inode_read(struct ext4 *ext4, uint32_t ino, struct ext2_inode_large *
                       struct error *err)
 {
     errcode_t rc =
-        ext2fs_read_inode_full(ext4->fs, ino, (struct ext2_inode *)inode, (int)sizeof *inode);
+        libext2fs.read_inode_full(ext4->fs, ino, (struct ext2_inode *)inode, (int)sizeof *inode);
     return ext4_error(rc, "cannot read an inode", err);
 }
 
@@ -62,13 +62,13 @@ static int inode_attributes(struct ext4 *ext4, uint32_t ino, const struct ext4_e
     if (entry->xattr_count == 0)
         return 0;
     struct ext2_xattr_handle *handle;
-    errcode_t rc = ext2fs_xattrs_open(ext4->fs, ino, &handle);
+    errcode_t rc = libext2fs.xattrs_open(ext4->fs, ino, &handle);
     if (rc != 0)
         return ext4_error(rc, "cannot open the attributes", err);
     for (size_t i = 0; i < entry->xattr_count && rc == 0; i++)
-        rc = ext2fs_xattr_set(handle, entry->xattrs[i].name, entry->xattrs[i].value,
-                              entry->xattrs[i].size);
-    errcode_t closed = ext2fs_xattrs_close(&handle);
+        rc = libext2fs.xattr_set(handle, entry->xattrs[i].name, entry->xattrs[i].value,
+                                 entry->xattrs[i].size);
+    errcode_t closed = libext2fs.xattrs_close(&handle);
     return ext4_error(rc != 0 ? rc : closed, "cannot write the attributes", err);
 }
 
@@ -96,7 +96,7 @@ static int inode_content(struct ext4 *ext4, uint32_t ino, struct ext2_inode_larg
     struct memory target = {entry->target, entry->target != NULL ? strlen(entry->target) : 0};
     switch (entry->mode & S_IFMT) {
     case S_IFREG:
-        ext2fs_inode_size_set(ext4->fs, (struct ext2_inode *)inode, (ext2_off64_t)entry->size);
+        libext2fs.inode_size_set(ext4->fs, (struct ext2_inode *)inode, (ext2_off64_t)entry->size);
         return ext4_data(ext4, ino, inode, entry->size > 0 ? entry->read : NULL, entry->context,
                          err);
     case S_IFLNK:
@@ -127,13 +127,13 @@ static int inode_drop(struct ext4 *ext4, uint32_t ino, struct error *err)
         return rc;
     if (!S_ISDIR(inode.i_mode) && --inode.i_links_count > 0)
         return ext4_write_inode(ext4, ino, &inode, err);
-    errcode_t freed = ext2fs_free_ext_attr(ext4->fs, ino, &inode);
-    if (freed == 0 && ext2fs_inode_has_valid_blocks2(ext4->fs, (struct ext2_inode *)&inode) &&
+    errcode_t freed = libext2fs.free_ext_attr(ext4->fs, ino, &inode);
+    if (freed == 0 && libext2fs.inode_has_valid_blocks2(ext4->fs, (struct ext2_inode *)&inode) &&
         (inode.i_flags & EXT4_EXTENTS_FL) != 0)
-        freed = ext2fs_punch(ext4->fs, ino, (struct ext2_inode *)&inode, NULL, 0, ~0ull);
+        freed = libext2fs.punch(ext4->fs, ino, (struct ext2_inode *)&inode, NULL, 0, ~0ull);
     if (freed != 0)
         return ext4_error(freed, "cannot free what was replaced", err);
-    ext2fs_inode_alloc_stats2(ext4->fs, ino, -1, S_ISDIR(inode.i_mode));
+    libext2fs.inode_alloc_stats2(ext4->fs, ino, -1, S_ISDIR(inode.i_mode));
     inode.i_links_count = 0;
     inode.i_dtime = (__u32)time(NULL);
     return ext4_write_inode(ext4, ino, &inode, err);
@@ -148,7 +148,7 @@ static int node_number(struct ext4 *ext4, struct node *node, int directory, stru
     if (ext4->next_ino >= ext4->fs->super->s_inodes_count)
         return error_set(err, ENOSPC, "there are more files than were measured");
     node->ino = ext4->next_ino++;
-    ext2fs_inode_alloc_stats2(ext4->fs, node->ino, +1, directory);
+    libext2fs.inode_alloc_stats2(ext4->fs, node->ino, +1, directory);
     return 0;
 }
 
@@ -284,7 +284,7 @@ static int listing_read(void *context, const void **data, size_t *size, uint64_t
     }
     if (last != NULL) /* the last entry reaches to the checksum */
         last->rec_len = (__u16)(last->rec_len + EXT4_BLOCK - TAIL_SIZE - at);
-    ext2fs_initialize_dirent_tail(list->fs, EXT2_DIRENT_TAIL(list->block, EXT4_BLOCK));
+    libext2fs.initialize_dirent_tail(list->fs, EXT2_DIRENT_TAIL(list->block, EXT4_BLOCK));
     *data = list->block;
     *size = EXT4_BLOCK;
     *offset = list->offset;
@@ -302,14 +302,15 @@ static int directory_write(struct ext4 *ext4, const struct node *node, struct er
     if (list == NULL)
         return error_set(err, ENOMEM, "out of memory");
     *list = (struct listing){.fs = ext4->fs, .node = node, .next = node->first};
-    ext2fs_inode_size_set(ext4->fs, (struct ext2_inode *)&inode, INT32_MAX); /* until it is known */
+    libext2fs.inode_size_set(ext4->fs, (struct ext2_inode *)&inode,
+                             INT32_MAX); /* until it is known */
     /* dir_nlink: 1 where the number does not fit */
     uint32_t links = 2 + node->directories;
     inode.i_links_count = (__u16)(links > EXT4_LINK_MAX ? 1 : links);
     rc = ext4_data(ext4, node->ino, &inode, listing_read, list, err);
     if (rc < 0)
         return rc;
-    ext2fs_inode_size_set(ext4->fs, (struct ext2_inode *)&inode, (ext2_off64_t)list->offset);
+    libext2fs.inode_size_set(ext4->fs, (struct ext2_inode *)&inode, (ext2_off64_t)list->offset);
     return ext4_write_inode(ext4, node->ino, &inode, err);
 }
 

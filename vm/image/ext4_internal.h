@@ -3,19 +3,9 @@
 #ifndef VMDECK_VM_IMAGE_EXT4_INTERNAL_H
 #define VMDECK_VM_IMAGE_EXT4_INTERNAL_H
 
-/* ext2fs.h needs these first and doesn't include them itself */
-#include <stdint.h>
-#include <sys/types.h>
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#include <ext2fs/ext2fs.h>
-#pragma GCC diagnostic pop
-
 #include "vm/image/ext4.h"
 #include "vm/image/ext4_tree.h"
+#include "vm/image/libext2fs.h"
 
 #define EXT4_BLOCK    4096u
 #define EXT4_WINDOW   (1u << 20) /* data is written in pieces of this, hole by hole */

@@ -1,52 +1,29 @@
-/*
- * The functions' addresses, once for the process: it is never unloaded. The name is that of the
- * library's only ABI since 2012; a package must depend on it by hand (cmake/package.cmake).
- */
 #include "vm/image/libarchive.h"
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 
-#define SONAME "libarchive.so.13"
+#include "base/late.h"
 
 struct libarchive libarchive;
 
-static struct error failure;
-
-static const struct {
-    const char *name;
-    size_t at; /* in struct libarchive */
-} functions[] = {
+static const struct late_symbol symbols[] = {
 #define X(name) {"archive_" #name, offsetof(struct libarchive, name)},
     LIBARCHIVE_FUNCTIONS(X)
 #undef X
 };
 
-static void load(void)
-{
-    void *library = dlopen(SONAME, RTLD_LAZY | RTLD_LOCAL);
-    if (library == NULL) {
-        error_set(&failure, ENOENT, "cannot read archives: %s (apt install libarchive13)",
-                  dlerror());
-        return;
-    }
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        void *address = dlsym(library, functions[i].name);
-        if (address == NULL)
-            error_set(&failure, ENOENT, "cannot read archives: %s has no %s", SONAME,
-                      functions[i].name);
-        *(void **)(void *)((char *)&libarchive + functions[i].at) = address;
-    }
-}
+/* The name is that of its only ABI since 2012. */
+static struct late_library library = {
+    .soname = "libarchive.so.13",
+    .package = "libarchive13",
+    .symbols = symbols,
+    .count = sizeof symbols / sizeof symbols[0],
+    .out = &libarchive,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+};
 
 int libarchive_load(struct error *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
-    if (failure.code == 0)
-        return 0;
-    *err = failure;
-    return -failure.code;
+    int rc = late_load(&library, err);
+    return rc < 0 ? error_wrap(err, "cannot read archives") : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * libarchive(3), loaded when it is first needed. With what it needs itself (libxml2, ICU, the C++
+ * libarchive(3), loaded late (base/late.h). With what it needs itself (libxml2, ICU, the C++
  * library) it would be a third of the time that each vmdeck takes to start, and only the making of
  * images and `cp` read or write archives.
  */
@@ -80,10 +80,7 @@ struct libarchive {
 
 extern struct libarchive libarchive;
 
-/*
- * Before anything of the above is called, by any thread; again is no harm. -ENOENT: there is none
- * of the version that we were built with.
- */
+/* As late_load(). */
 int libarchive_load(struct error *err);
 
 #endif

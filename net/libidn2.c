@@ -1,0 +1,29 @@
+#include "net/libidn2.h"
+
+#include <stddef.h>
+
+#include "base/late.h"
+
+struct libidn2 libidn2;
+
+static const struct late_symbol symbols[] = {
+    {"idn2_to_ascii_8z", offsetof(struct libidn2, to_ascii_8z)},
+    {"idn2_strerror", offsetof(struct libidn2, strerror)},
+    {"idn2_free", offsetof(struct libidn2, free)},
+};
+
+/* The name is that of its only ABI since 2011. */
+static struct late_library library = {
+    .soname = "libidn2.so.0",
+    .package = "libidn2-0",
+    .symbols = symbols,
+    .count = sizeof symbols / sizeof symbols[0],
+    .out = &libidn2,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+int libidn2_load(struct error *err)
+{
+    int rc = late_load(&library, err);
+    return rc < 0 ? error_wrap(err, "cannot read names that are not ASCII") : 0;
+}
