@@ -5,7 +5,7 @@
  *
  * Signals: the first SIGINT goes to the command, a second one (or one while there is no command)
  * ends the VM. SIGTERM and SIGHUP end it at once. The exit status is decided before the VM is
- * taken down, and the verb returns when the host has said that nothing is left.
+ * taken down, and the verb returns when the host has killed the VM and removed what it had.
  */
 #include "session/cli/exec.h"
 

@@ -7,7 +7,8 @@
  * (or never was) a zero timer runs host_finish(), from the loop and so from no callback of the
  * things it frees. It writes the end into the registry before the files go, so that who looks
  * in between sees a session that has ended, not one that died. Only then do the connections close:
- * a client that sees the end of its connection knows that nothing is left.
+ * a client that sees the end of its connection knows that nothing is left (of a bound session but,
+ * for some milliseconds, a QEMU that was killed).
  */
 #include "session/host/host.h"
 
@@ -38,12 +39,26 @@
 #define CONSOLE_LINES       8
 #define TOP_UP_MS           1000
 
+static void host_bury(uv_timer_t *timer)
+{
+    struct host *host = timer->data;
+    vm_bury(host);
+    uv_close((uv_handle_t *)&host->finish, NULL);
+}
+
+/*
+ * Taking QEMU's memory apart takes the kernel longer than all of this. Who started a bound session
+ * need not wait for that: a QEMU that was killed does nothing any more, and holds nothing that has
+ * a name.
+ */
 static void host_clean(struct host *host)
 {
     log_debug(LOG_HOST, "session %s: over", host->id);
     snapshot_cancel(host);
     terminals_close(host);
     vm_clean(host);
+    if (!host->config.bound)
+        vm_bury(host);
     peer_unlisten(host);
     peer_close_all(host);
     host->top_up_due = uv_is_active((uv_handle_t *)&host->top_up) != 0;
@@ -51,8 +66,8 @@ static void host_clean(struct host *host)
     uv_close((uv_handle_t *)&host->stop_timer, NULL);
     uv_close((uv_handle_t *)&host->last_words, NULL);
     uv_close((uv_handle_t *)&host->top_up, NULL);
-    uv_close((uv_handle_t *)&host->finish, NULL);
     uv_close((uv_handle_t *)&host->sigterm, NULL);
+    uv_timer_start(&host->finish, host_bury, 0, 0);
 }
 
 static void host_settled(struct host *host)

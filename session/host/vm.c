@@ -564,6 +564,8 @@ static void vm_closed(uv_handle_t *handle)
 
 void vm_clean(struct host *host)
 {
+    if (host->qemu != NULL)
+        qemu_abort(host->qemu);
     files_close(host);
     guest_close(host->guest);
     host->guest = NULL;
@@ -578,12 +580,16 @@ void vm_clean(struct host *host)
         vm_clear_directory(host);
     else if (host->directory != NULL && host->lock >= 0)
         path_remove(host->directory, NULL);
-    qemu_close(host->qemu); /* it may be dying still, which takes longer than all of the above */
-    host->qemu = NULL;
     cleanup_fd(&host->lock);
     cleanup_fd(&host->image_hold);
     host->lock = host->image_hold = -1;
     free(host->directory);
     host->directory = NULL;
     image_close(&host->image);
+}
+
+void vm_bury(struct host *host)
+{
+    qemu_close(host->qemu);
+    host->qemu = NULL;
 }

@@ -56,7 +56,10 @@ const cJSON *vm_resumed(const struct host *host);
 /* A file name in the session's directory that was not used before; the caller frees it. */
 char *vm_file(struct vm *vm, const char *stem);
 
-/* Removes QEMU and every file of the session. */
+/* Kills QEMU if it is alive, and removes every file of the session. */
 void vm_clean(struct host *host);
+
+/* Waits until QEMU's process is no more. After vm_clean(), before the loop polls again. */
+void vm_bury(struct host *host);
 
 #endif
