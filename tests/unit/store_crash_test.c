@@ -7,6 +7,7 @@
 #include "store_fixture.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -152,7 +153,7 @@ static void test_crowd(void **state)
 }
 
 /*
- * A writer that commits for ever and writes a byte after every commit. Commit n adds session
+ * A writer that commits (`count` times) and writes a byte after every commit. Commit n adds session
  * "s<n>" (every eighth) or rewrites the configuration of the last one added, with n in front.
  * Large ones, so that the -wal file is often moved into the database.
  */
@@ -162,7 +163,7 @@ struct writer {
     int commits; /* that it has reported */
 };
 
-static void writer_main(const char *path, int first, int progress)
+static void writer_main(const char *path, int first, int count, int progress)
 {
     static char config[60000];
     struct error err = {0};
@@ -170,7 +171,7 @@ static void writer_main(const char *path, int first, int progress)
     struct session_record record = {.config = config};
     memset(config, 'x', sizeof config - 1);
     child_must(registry_open(&registry, path, &err), &err);
-    for (int i = first;; i++) {
+    for (int i = first; i - first < count; i++) {
         CLEAN_FREE char *name = str_printf("s%d", i);
         snprintf(config, sizeof config, "%08d", i);
         config[8] = ' ';
@@ -185,16 +186,18 @@ static void writer_main(const char *path, int first, int progress)
         if (write(progress, "", 1) != 1)
             _exit(3);
     }
+    for (;;) /* closing it would move the -wal file into the database */
+        pause();
 }
 
-static struct writer writer_start(const char *path, int first)
+static struct writer writer_start(const char *path, int first, int count)
 {
     int fds[2];
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     pid_t pid = fork_child();
     if (pid == 0) {
         close(fds[0]);
-        writer_main(path, first, fds[1]);
+        writer_main(path, first, count, fds[1]);
     }
     close(fds[1]);
     return (struct writer){.pid = pid, .progress = fds[0], .commits = first};
@@ -275,7 +278,7 @@ static void test_power_cut(void **state)
 {
     const struct fixture *fixture = *state;
     CLEAN_FREE char *copy = str_printf("%s/copy.db", fixture->directory);
-    struct writer writer = writer_start(fixture->path, 0);
+    struct writer writer = writer_start(fixture->path, 0, INT_MAX);
     for (int i = 0; i < COPIES; i++) {
         int status = 0;
         writer_wait(&writer, 1 + (unsigned)random() % 12);
@@ -300,8 +303,9 @@ static void test_lost_tail(void **state)
     CLEAN_FREE char *copy = str_printf("%s/copy.db", fixture->directory);
     CLEAN_FREE char *wal = str_printf("%s-wal", fixture->path);
     registry_close(must_open(fixture->path));
-    struct writer writer = writer_start(fixture->path, 0);
-    writer_wait(&writer, 20); /* too few for a checkpoint, which would have synced them */
+    /* too few for a checkpoint, which would have synced them, however late we are */
+    struct writer writer = writer_start(fixture->path, 0, 24);
+    writer_wait(&writer, 20);
     writer_kill(&writer);
     struct error err = {0};
     CLEAN_BUF struct buf content = {0};
@@ -324,7 +328,7 @@ static void test_kill(void **state)
     const struct fixture *fixture = *state;
     int commits = 0;
     for (int i = 0; i < KILLS; i++) {
-        struct writer writer = writer_start(fixture->path, commits);
+        struct writer writer = writer_start(fixture->path, commits, INT_MAX);
         writer_wait(&writer, (unsigned)random() % 16);
         writer_kill(&writer);
         commits = check_commits(fixture->path, writer.commits);
