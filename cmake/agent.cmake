@@ -10,7 +10,7 @@ list(APPEND AGENT_HEADERS ${CMAKE_SOURCE_DIR}/base/buf.h ${CMAKE_SOURCE_DIR}/bas
 set(AGENT_BINARY ${CMAKE_BINARY_DIR}/vmdeck-agent)
 add_custom_command(
   OUTPUT ${AGENT_BINARY}
-  COMMAND ${MUSL_GCC} -std=c11 -D_GNU_SOURCE -Os -static -s -Wall -Wextra -Wshadow -Wconversion
+  COMMAND ${MUSL_GCC} -std=c11 -D_GNU_SOURCE -Os -flto -static -s -Wall -Wextra -Wshadow -Wconversion
           -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffunction-sections -fdata-sections
           -Wl,--gc-sections -I${CMAKE_SOURCE_DIR}
           -idirafter /usr/include -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
