@@ -193,7 +193,7 @@ ON_OTHER_STACK static int waiting_main(void *context)
     if (leave_agent(child) == 0 && take_descriptors(child) == 0 &&
         syscall(SYS_write, waiting.end, &byte, 1) == 1 &&
         syscall(SYS_read, waiting.told, &byte, 1) == 1)
-        run_steps(child, &steps[1]);
+        run_steps(child, &steps[1]); /* descriptors again: its input may be another */
     syscall(SYS_exit_group, 127);
     return 127;
 }

@@ -29,6 +29,7 @@ int late_load(struct late_library *library, struct error *err)
     pthread_mutex_unlock(&library->lock);
     if (library->failure.code == 0)
         return 0;
-    *err = library->failure;
+    if (err != NULL)
+        *err = library->failure;
     return -library->failure.code;
 }

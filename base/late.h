@@ -26,9 +26,16 @@ struct late_library {
     struct error failure;
 };
 
+#define LATE_LIBRARY(soname_, package_, symbols_, out_)                    \
+    {                                                                      \
+        .soname = (soname_), .package = (package_), .symbols = (symbols_), \
+        .count = sizeof(symbols_) / sizeof(symbols_)[0], .out = (out_),    \
+        .lock = PTHREAD_MUTEX_INITIALIZER,                                 \
+    }
+
 /*
  * Before any of it is used, by any thread; again is no harm. -ENOENT: there is none of
- * the version that we were built with. It is never unloaded.
+ * the ABI that we were built with. It is never unloaded. `err` may be NULL.
  */
 int late_load(struct late_library *library, struct error *err);
 

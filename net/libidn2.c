@@ -12,15 +12,7 @@ static const struct late_symbol symbols[] = {
     {"idn2_free", offsetof(struct libidn2, free)},
 };
 
-/* The name is that of its only ABI since 2011. */
-static struct late_library library = {
-    .soname = "libidn2.so.0",
-    .package = "libidn2-0",
-    .symbols = symbols,
-    .count = sizeof symbols / sizeof symbols[0],
-    .out = &libidn2,
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-};
+static struct late_library library = LATE_LIBRARY("libidn2.so.0", "libidn2-0", symbols, &libidn2);
 
 int libidn2_load(struct error *err)
 {

@@ -1,2 +1,3 @@
 vmdeck_unit(base base)
+vmdeck_unit(late base)
 vmdeck_fuzz(wire agent_wire)

@@ -12,15 +12,8 @@ static const struct late_symbol symbols[] = {
 #undef X
 };
 
-/* The name is that of its only ABI since 2012. */
-static struct late_library library = {
-    .soname = "libarchive.so.13",
-    .package = "libarchive13",
-    .symbols = symbols,
-    .count = sizeof symbols / sizeof symbols[0],
-    .out = &libarchive,
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-};
+static struct late_library library =
+    LATE_LIBRARY("libarchive.so.13", "libarchive13", symbols, &libarchive);
 
 int libarchive_load(struct error *err)
 {

@@ -7,22 +7,15 @@
 struct libext2fs libext2fs;
 
 static const struct late_symbol symbols[] = {
+    {"io_channel_write_blk64", offsetof(struct libext2fs, write_blk64)},
+    {"unix_io_manager", offsetof(struct libext2fs, unix_io_manager)},
 #define X(name) {"ext2fs_" #name, offsetof(struct libext2fs, name)},
     LIBEXT2FS_FUNCTIONS(X)
 #undef X
-        {"io_channel_write_blk64", offsetof(struct libext2fs, write_blk64)},
-    {"unix_io_manager", offsetof(struct libext2fs, unix_io_manager)},
 };
 
-/* The name is that of its only ABI since 1997. */
-static struct late_library library = {
-    .soname = "libext2fs.so.2",
-    .package = "libext2fs2",
-    .symbols = symbols,
-    .count = sizeof symbols / sizeof symbols[0],
-    .out = &libext2fs,
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-};
+static struct late_library library =
+    LATE_LIBRARY("libext2fs.so.2", "libext2fs2", symbols, &libext2fs);
 
 int libext2fs_load(struct error *err)
 {
