@@ -29,10 +29,7 @@ cat self.crt self.key >self.pem
 "$(dirname "$0")/attacks_witness.py" "$PWD" &
 witness=$!
 trap 'kill "$witness"' EXIT
-for ((i = 0; i < 600; i++)); do
-    [ -s ports ] && break
-    sleep 0.1
-done
+await 'the servers' test -s ports
 site=$(sed -n 's/^site=//p' ports)
 mapfile -t ports < <(cut -d= -f2 ports)
 

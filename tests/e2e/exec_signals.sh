@@ -3,33 +3,33 @@
 . "$(dirname "$0")/lib.sh"
 quiet_notice
 
-# wait_for FILE TEXT: until the text is in the file that a client in the background writes.
-wait_for() {
-    timeout 60 bash -c 'until grep -q -- "$1" "$0" 2>/dev/null; do sleep 0.05; done' "$1" "$2" ||
-        fail "no '$2' in $1: $(cat "$1")"
+# begin SCRIPT: runs it in the background, until it has said "ready". What it says goes to log and
+# err, its client's pid to $client.
+begin() {
+    rm -f log
+    "$VMDECK" exec -- sh -c "$1" >log 2>err &
+    client=$!
+    await 'not ready' grep -q ready log
 }
 
 # The first Ctrl-C is the command's, which may handle it.
-"$VMDECK" exec -- sh -c 'trap "echo caught; exit 42" INT; echo ready; while :; do sleep 0.1; done' >log 2>err &
-wait_for log ready
-kill -INT $!
-wait $!
+begin 'trap "echo caught; exit 42" INT; echo ready; while :; do sleep 0.1; done'
+kill -INT $client
+wait $client
 [ $? -eq 42 ] && grep -q caught log || fail "first SIGINT: $(cat log err)"
 
 # The second ends the VM.
-"$VMDECK" exec -- sh -c 'trap "echo ignored" INT; echo ready; while :; do sleep 0.1; done' >log 2>err &
-wait_for log ready
-kill -INT $!
-wait_for log ignored
-kill -INT $!
-wait $!
+begin 'trap "echo ignored" INT; echo ready; while :; do sleep 0.1; done'
+kill -INT $client
+await 'the first SIGINT of two' grep -q ignored log
+kill -INT $client
+wait $client
 [ $? -eq 130 ] || fail 'second SIGINT'
 nothing_left 'second SIGINT'
 
-"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
-wait_for log ready
-kill -TERM $!
-wait $!
+begin 'echo ready; sleep 1000'
+kill -TERM $client
+wait $client
 [ $? -eq 143 ] || fail 'SIGTERM'
 nothing_left 'SIGTERM'
 
@@ -48,9 +48,7 @@ done
 nothing_left 'SIGKILL'
 
 # QEMU killed: the client says so, with 125.
-"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
-client=$!
-wait_for log ready
+begin 'echo ready; sleep 1000'
 pkill -KILL -f "qemu-system.*$XDG_STATE_HOME"
 wait $client
 [ $? -eq 125 ] || fail 'QEMU killed: status'
@@ -58,9 +56,7 @@ grep -q 'QEMU was killed by signal 9' err || fail "QEMU killed: $(cat err)"
 nothing_left 'QEMU killed'
 
 # The session host killed: QEMU goes with it; the client says so.
-"$VMDECK" exec -- sh -c 'echo ready; sleep 1000' >log 2>err &
-client=$!
-wait_for log ready
+begin 'echo ready; sleep 1000'
 kill_hosts
 wait $client
 [ $? -eq 125 ] || fail 'host killed: status'

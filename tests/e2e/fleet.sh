@@ -4,21 +4,13 @@
 . "$(dirname "$0")/lib.sh"
 quiet_notice
 
-# begin NAME: a session that lasts. Its client's pid is in $client, its output in NAME.out.
+# begin NAME: a session that lasts, and says "up". Its client's pid is in $client, its output in
+# NAME.out.
 begin() {
+    rm -f "$1.out"
     "$VMDECK" exec --memory 128M --name "$1" -- sh -c 'echo up; sleep 1000' >"$1.out" 2>"$1.err" &
     client=$!
-    await grep -q up "$1.out"
-}
-
-# await COMMAND…: until it succeeds, at most 60 s.
-await() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" 2>/dev/null && return
-        sleep 0.1
-    done
-    fail "in 60 s not once: $*"
+    await "$1 is not up" grep -q up "$1.out"
 }
 
 # field SESSION NAME [all]: a member of its object in list --json; empty if it is not listed.
@@ -121,7 +113,7 @@ one_line 'has ended'
 qemu=$(pgrep -f "$XDG_STATE_HOME/vmdeck/sessions")
 dead=$(field two id)
 kill -KILL "$host"
-await eval '! kill -0 '"$qemu"
+await 'QEMU outlives its host' eval '! kill -0 '"$qemu"
 wait "$two"
 [ $? -eq 125 ] && [ "$(wc -l <two.err)" -eq 1 ] || fail "client of a killed host: $(cat two.err)"
 [ -e "$XDG_STATE_HOME/vmdeck/sessions/$dead" ] && [ -e "$XDG_RUNTIME_DIR/vmdeck/$dead.sock" ] ||
@@ -143,7 +135,7 @@ nothing_left 'a start after a killed host'
 
 # What happened is in the log, and the follower saw all of it as it came.
 "$VMDECK" events --json --type session >log
-await cmp -s followed log
+await "followed: $(cat followed)" cmp -s followed log
 kill "$follower"
 python3 - "$id" "$dead" <<'P' || fail "events: $(cat log)"
 import json, sys

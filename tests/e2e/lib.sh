@@ -32,6 +32,16 @@ expect() {
     [[ $err =~ ^$3$ ]] || fail "$4: stderr '${err:0:300}' is not '$3'"
 }
 
+# await WHAT COMMAND…: until the command succeeds, 60 s at most. Whoever waits for what a command in
+# the background writes into a file removes the file first: what was in it would be taken for it.
+await() {
+    local end=$((SECONDS + 60))
+    until "${@:2}" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || { fail "$1" && return 1; }
+        sleep 0.02
+    done
+}
+
 # What vmdeck may print once per boot of the host about KVM; it is said before the tests begin, so
 # that their stderr is what they expect.
 quiet_notice() {

@@ -14,13 +14,6 @@ for session in json.load(sys.stdin):
         print(session["id"])' "$1"
 }
 inside() { "$in_session" "$id" sh -c "$1"; } # COMMAND in the session $id
-await() {                                    # WHAT COMMAND…: until it succeeds
-    local end=$((SECONDS + 20))
-    until "${@:2}" 2>/dev/null; do
-        [ "$SECONDS" -lt "$end" ] || { fail "$1" && return 1; }
-        sleep 0.02
-    done
-}
 is() { [ "$1" = "$2" ] || fail "$3: '$1' is not '$2'"; } # GOT EXPECTED WHAT
 grown() { [ "$(wc -l <"$1")" -gt "$2" ]; }
 

@@ -15,16 +15,7 @@ git -C www/repo.git update-server-info
 witness=$!
 trap 'kill "$witness"' EXIT
 
-# await COMMAND…: until it succeeds, at most 60 s.
-await() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "in 60 s not once: $*"
-}
-await test -s http.port -a -s https.port
+await 'the servers' test -s http.port -a -s https.port
 http=http://site.test:$(cat http.port) https=https://site.test:$(cat https.port)
 net=(--resolve site.test=127.0.0.1 --resolve other.test=127.0.0.1 --upstream-ca ca.pem)
 site=(--allow-internal site.test "${net[@]}")
@@ -128,7 +119,7 @@ for to in second third; do
     from=$to
 done
 echo | "$VMDECK" cp - third:/tmp/go || fail 'cp'
-await noted "Third\": \"$E2E_TOKEN"
+await 'the third request' noted "Third\": \"$E2E_TOKEN"
 "$VMDECK" stop --all || fail 'stop'
 grep -rqF "$E2E_TOKEN" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" && fail 'the value is on the disk'
 
@@ -136,7 +127,7 @@ grep -rqF "$E2E_TOKEN" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" && fail 'the value i
 "$VMDECK" exec --name asker --ask=60 "${net[@]}" -- curl -sS "$http/file" >asked 2>&1 &
 asker=$!
 waiting() { "$VMDECK" requests asker --json | grep -q '"host":"site.test"'; }
-await waiting
+await 'no question' waiting
 "$VMDECK" list | grep -qE ' asker +waiting .* 1  curl' || fail "list: $("$VMDECK" list)"
 run "$VMDECK" requests
 expect 0 $'SESSION .*\n[0-9a-f]{8} .* curl .*GET +site.test:[0-9]+/file' '' 'requests'
@@ -174,11 +165,11 @@ expect 0 '\[\]' '' 'no saved rules'
 # Every decision is an event, also on what is under way when the session ends.
 "$VMDECK" exec --name holder "${site[@]}" -- curl -sS "$http/hold" >held 2>&1 &
 holder=$!
-await noted /hold
+await 'the request that is held' noted /hold
 kill "$holder"
 wait "$holder" 2>/dev/null
 logged_hold() { "$VMDECK" events --json --type net | grep -q '"path":"/hold"'; }
-await logged_hold
+await 'no event of what was under way' logged_hold
 "$VMDECK" events --json --type net,secret >logged
 python3 - <<'P' || fail "events: $(tail -n 3 logged)"
 import json

@@ -9,15 +9,7 @@ mkdir www && echo hello >www/file
 python3 -u -m http.server 0 --bind 127.0.0.1 --directory www >server 2>&1 &
 server=$!
 trap 'kill "$server"' EXIT
-await() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "in 60 s not once: $*"
-}
-await grep -q 'port [0-9]' server
+await 'the server' grep -q 'port [0-9]' server
 port=$(grep -o 'port [0-9]*' server | head -n 1 | cut -d' ' -f2)
 said() { "$VMDECK" cp it:/tmp/said - 2>/dev/null | grep -q "$1"; }
 
@@ -34,11 +26,11 @@ except OSError as error:
     said.write('reset\n')
 said.write(urllib.request.urlopen('http://site.test:$port/file').read().decode())
 time.sleep(1000)" >/dev/null || fail bash
-await said open
+await 'no connection' said open
 "$VMDECK" deny it bad.test || fail deny
 "$VMDECK" suspend it || fail suspend
 "$VMDECK" start it || fail start
-await said hello
+await 'no new connection' said hello
 said reset || fail "the connection: $("$VMDECK" cp it:/tmp/said -)"
 "$VMDECK" rules it | grep -q 'deny .*session .*bad.test' || fail "rules: $("$VMDECK" rules it)"
 "$VMDECK" stop it || fail stop

@@ -10,13 +10,6 @@ spares() { find "$XDG_RUNTIME_DIR/vmdeck" -name 'spare-*.sock' | sort; }
 have_some() { [ -n "$(spares)" ]; }
 have() { [ "$(spares | wc -l)" -eq "$1" ]; }
 id_of() { local name=${1##*-} && echo "${name%.sock}"; }
-await() {
-    local end=$((SECONDS + 60))
-    until "${@:2}"; do
-        [ "$SECONDS" -lt "$end" ] || { fail "$1" && return 1; }
-        sleep 0.05
-    done
-}
 
 # The first session leaves a spare behind; it is not in the list.
 run "$VMDECK" exec -- true

@@ -191,12 +191,14 @@ expect 0 'started' '' 'a template without a disk'
 
 # --- builders that are killed: the next one builds, and nothing stays
 
+building() { pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME"; }
 for wait in 0.05 1; do
+    await 'a killed builder leaves its VM' eval '! building' # or it would be taken for the next one
     rm -rf "${template:?}"
     "$VMDECK" exec --memory 192M -- true >/dev/null 2>&1 &
     client=$!
     for ((i = 0; i < 400; i++)); do
-        builder=$(pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME") && break
+        builder=$(building) && break
         sleep 0.02
     done
     sleep "$wait" # anywhere in its work
@@ -208,7 +210,7 @@ run "$VMDECK" exec --memory 192M -- echo after
 expect 0 'after' '' 'after a builder was killed'
 [ "$(template_count)" -eq 3 ] && [ -z "$(left_overs)" ] ||
     fail "killed builders leave: $(templates)"
-! pgrep -f "process=vmdeck-template.*$XDG_CACHE_HOME" >/dev/null || fail 'a killed builder leaves its VM'
+! building >/dev/null || fail 'a killed builder leaves its VM'
 
 # --- who waits for somebody else's template can be stopped; the locks leave no files behind
 
