@@ -47,6 +47,9 @@ static void host_bury(uv_timer_t *timer)
 }
 
 /*
+ * The socket goes before the directory: if we are killed in between, it is by the directory that
+ * somebody finds what is left (session/store/leftover.c).
+ *
  * Taking QEMU's memory apart takes the kernel longer than all of this. Who started a bound session
  * need not wait for that: a QEMU that was killed does nothing any more, and holds nothing that has
  * a name.
@@ -56,10 +59,10 @@ static void host_clean(struct host *host)
     log_debug(LOG_HOST, "session %s: over", host->id);
     snapshot_cancel(host);
     terminals_close(host);
+    peer_unlisten(host);
     vm_clean(host);
     if (!host->config.bound)
         vm_bury(host);
-    peer_unlisten(host);
     peer_close_all(host);
     host->top_up_due = uv_is_active((uv_handle_t *)&host->top_up) != 0;
     uv_close((uv_handle_t *)&host->start_timer, NULL);

@@ -156,13 +156,36 @@ expect 2 '' 'vmdeck events: --since.*' 'wrong time'
 timeout 20 "$VMDECK" events --follow | head -n 1 >out
 [ "${PIPESTATUS[0]}" -ne 124 ] || fail 'events --follow outlives its reader'
 
-# Several at once.
+# Several at once. Of each the socket goes first: a host that is killed while it removes things is
+# cleaned up after by its directory.
 begin three && three=$client
 begin four && four=$client
+id=$(field four id)
+coproc WATCHER {
+    exec python3 -c 'import ctypes, struct, sys
+id, *directories = sys.argv[1:]
+libc = ctypes.CDLL(None)
+watch = libc.inotify_init()
+for directory in directories:
+    assert libc.inotify_add_watch(watch, directory.encode(), 0x200) > 0 # IN_DELETE
+print("watching", flush=True)
+gone, events = [], open(watch, "rb", buffering=0)
+while len(gone) < 2:
+    data = events.read(65536)
+    while data:
+        size = struct.unpack_from("iIII", data)[3]
+        name, data = data[16:16 + size].rstrip(b"\0").decode(), data[16 + size:]
+        gone += [name] if name.startswith(id) else []
+print(*gone)' "$id" "$XDG_RUNTIME_DIR/vmdeck" "$XDG_STATE_HOME/vmdeck/sessions"
+}
+exec {watcher}<&"${WATCHER[0]}"
+read -r -t 60 -u "$watcher" _ || fail 'nobody watches'
 run "$VMDECK" stop --all
 expect 0 '' '' 'stop --all'
 wait "$three" "$four"
 nothing_left 'stop --all'
+read -r -t 60 -u "$watcher" gone
+[ "$gone" = "$id.sock $id" ] || fail "what went when: $gone"
 
 run "$VMDECK" doctor
 [ "$status" -eq 0 ] && grep -q '^ok   QEMU: .*version' out && ! grep -q '^FAIL' out ||
