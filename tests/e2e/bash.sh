@@ -214,7 +214,8 @@ shows b 'vmdeck attach: .*(went away|ended|gone)' || fail "host killed: $(screen
 no_qemu() { [ -z "$(qemu_of "$id")" ]; }
 until_true 'host killed: QEMU stays' no_qemu
 
-line b 'clear; v b11 bash -- sh -c "echo start-\$((6 + 6)); echo on-console >/dev/console; exec sleep 1000"'
+# stty sets what is to be set when all is out
+line b 'clear; v b11 bash -- sh -c "echo on-console >/dev/console; stty -F /dev/console sane; echo start-\$((6 + 6)); exec sleep 1000"'
 see b '^start-12' 'a command instead of a shell'
 kill -KILL "$(qemu_of '')"
 left b b11 125

@@ -34,13 +34,13 @@ while True:
             print("backwards", i, now[i] - last[i], file=open("/tmp/backwards", "a"), flush=True)
     last = now
     count += 1
-    if count % 500 == 0:
+    if count % 5000 == 0:  # some a second: all of them stay in the scrollback of tmux
         print("count", count, end="\r\n", flush=True)
 P
 "$VMDECK" cp watch.py demo:/tmp/watch.py || fail 'cp'
 pane b 60 15
 line b 'v second attach demo --new -- sh -c "echo second-terminal; exec python3 /tmp/watch.py"'
-see b '^count 1000' 'the second terminal'
+see b '^count 10000' 'the second terminal'
 keys b C-]
 left b second
 
