@@ -48,7 +48,8 @@ static void host_bury(uv_timer_t *timer)
 
 /*
  * The socket goes before the directory: if we are killed in between, it is by the directory that
- * somebody finds what is left (session/store/leftover.c).
+ * somebody finds what is left (session/store/leftover.c); and whoever has its lock next, to take a
+ * suspended session up, makes a socket of the same name.
  *
  * Taking QEMU's memory apart takes the kernel longer than all of this. Who started a bound session
  * need not wait for that: a QEMU that was killed does nothing any more, and holds nothing that has

@@ -31,7 +31,7 @@ id=$("$VMDECK" bash --detached --keep --name kept 2>err)
 
 # and until the counter in the guest has gone on
 went_on() { [ "$("$VMDECK" cp demo:/tmp/tick - 2>&1)" -ge $((${count#tick-} + 3)) ] 2>/dev/null; }
-until_true 'the counter stood still while nobody looked' went_on
+await 'the counter stood still while nobody looked' went_on
 
 wiped a
 line a 'v second attach demo'
@@ -95,7 +95,7 @@ line a 'v fourth attach demo'
 see a '^/tmp/numbers|^:$|^23$' 'less, resized'
 keys a G
 see a '^500$' 'the end in less'
-until_true "less: $(screen a)" shows a '^478$'
+await "less: $(screen a)" shows a '^478$'
 keys a q
 see a '^guest> *$' 'the screen below less'
 
@@ -110,7 +110,7 @@ see b '^both-2' 'what the first typed'
 line b 'echo other-$((2 + 2))'
 see a '^other-4' 'what the second typed'
 texts_equal() { [ "$(screen a)" = "$(screen b | head -24)" ]; }
-until_true 'two viewers show different screens' texts_equal || { screen a; screen b; }
+await 'two viewers show different screens' texts_equal || { screen a; screen b; }
 resize b 60 15
 line a 'clear; stty size'
 see a '^15 60' 'the second is smaller now'
@@ -212,7 +212,7 @@ kill -KILL "$host"
 left b b10 125
 shows b 'vmdeck attach: .*(went away|ended|gone)' || fail "host killed: $(screen b)"
 no_qemu() { [ -z "$(qemu_of "$id")" ]; }
-until_true 'host killed: QEMU stays' no_qemu
+await 'host killed: QEMU stays' no_qemu
 
 # stty sets what is to be set when all is out
 line b 'clear; v b11 bash -- sh -c "echo on-console >/dev/console; stty -F /dev/console sane; echo start-\$((6 + 6)); exec sleep 1000"'

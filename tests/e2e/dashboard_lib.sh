@@ -36,15 +36,9 @@ line() { typed "$1" "$2" && keys "$1" Enter; }
 screen() { t capture-pane -p -t "$1:"; }
 state() { t display-message -p -t "$1:" "#{$2}"; }
 until_true() { # WHAT COMMAND…
-    local end=$((SECONDS + 60))
-    until "${@:2}"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            fail "$1"
-            for name in $(t list-sessions -F '#S'); do screen "$name"; done
-            finish # what follows builds on it
-        fi
-        sleep 0.02
-    done
+    await "$@" && return
+    for name in $(t list-sessions -F '#S'); do screen "$name"; done
+    finish # what follows builds on it
 }
 shows() { screen "$1" | grep -qE -- "$2"; }
 gone() { ! shows "$1" "$2"; }

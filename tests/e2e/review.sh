@@ -17,18 +17,13 @@ echo 'set -g exit-empty off' >"$HOME/tmux.conf" # a server that goes takes no ne
 t() { tmux -u -f "$HOME/tmux.conf" -S "$HOME/tmux" "$@"; }
 trap 'stop_all; kill "$witness"; t kill-server 2>/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
-await() { # WHAT COMMAND…
-    local end=$((SECONDS + 60))
-    until "${@:2}"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            fail "$1: $(t capture-pane -p -t a: 2>/dev/null)"
-            end_spares
-            finish
-        fi
-        sleep 0.05
-    done
+until_true() { # WHAT COMMAND…
+    await "$@" && return
+    t capture-pane -p -t a: 2>/dev/null
+    end_spares
+    finish # what follows builds on it
 }
-await 'the servers' test -s http.port -a -s https.port
+until_true 'the servers' test -s http.port -a -s https.port
 
 # play LINE…: the dashboard, driven by these lines until they are through.
 play() {
@@ -36,7 +31,7 @@ play() {
     rm -f played
     t new-session -d -s a -x 120 -y 34 \
         'TERM=screen-256color "$VMDECK" --script keys 2>played.err; echo $? >played'
-    await "the script: $*" test -s played
+    until_true "the script: $*" test -s played
     [ "$(cat played)" = 0 ] || fail "$(cat played.err)"
 }
 
@@ -55,7 +50,7 @@ G
     --host-secret "E2E_TOKEN@https://api.site.test:$(cat https.port)" \
     -- bash -c "$(cat guest)" >/dev/null || fail 'bash'
 both_wait() { [ "$("$VMDECK" requests asker --json 2>err | grep -o '"host"' | wc -l)" -eq 2 ]; }
-await "two requests wait" both_wait
+until_true "two requests wait" both_wait
 
 play 'wait 1 waiting' 'wait \? asker .*2 requests' 'wait \? .*GET .*site.test:[0-9]+/file' \
     'key w a' 'wait Review · 2 waiting' 'wait ^ \? other.test' "save $PWD/asked" \
@@ -78,7 +73,7 @@ grep -q "$E2E_TOKEN" asked answered && fail 'the value of a secret is shown'
 "$VMDECK" exec --name second --ask=100 -- curl -sS -m 100 -o /dev/null http://a.b.test/ >/dev/null 2>&1 &
 second=$!
 one_waits() { "$VMDECK" requests second --json 2>/dev/null | grep -q a.b.test; }
-await 'a third request' one_waits
+until_true 'a third request' one_waits
 play 'key R' 'wait Review · 1 waiting' 'wait ▸ a.b.test' 'key h' 'wait ▸ \*.b.test' 'key e' \
     'wait ▸ every session' 'key X' "wait vmdeck deny --all '\*.b.test' --always" \
     'wait Review · 0 waiting'
@@ -86,7 +81,7 @@ wait "$second"
 run "$VMDECK" rules
 expect 0 $'RULE .*\n[0-9]+ +deny +saved +\\*\\.b\\.test' '' 'the saved rule'
 "$VMDECK" stop asker || fail 'stop'
-await 'the end' "$VMDECK" stop --all
+until_true 'the end' "$VMDECK" stop --all
 end_spares
 nothing_left 'the review'
 finish

@@ -12,15 +12,9 @@ trap 't kill-server 2>/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
 
 until_true() { # WHAT COMMAND…
-    local end=$((SECONDS + 60))
-    until "${@:2}"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            fail "$1"
-            t capture-pane -p -t a:
-            finish # what follows builds on it
-        fi
-        sleep 0.02
-    done
+    await "$@" && return
+    t capture-pane -p -t a:
+    finish # what follows builds on it
 }
 # The clock goes on meanwhile; lines end where their text does.
 calm() { sed -e 's/[0-2][0-9]:[0-5][0-9]$/14:02/' -e 's/ *$//'; }

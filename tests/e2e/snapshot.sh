@@ -85,7 +85,7 @@ see a '^count [0-9]+' 'the second terminal after resuming'
 showed a '^second-terminal$' || fail "the second terminal's screen: $(history_of a)"
 first=$(screen a | grep -oE '^count [0-9]+' | tail -1)
 going_on() { [ "$(screen a | grep -oE '^count [0-9]+' | tail -1)" != "$first" ]; }
-until_true 'the running program stands still' going_on
+await 'the running program stands still' going_on
 keys a C-]
 left a fifth
 "$VMDECK" stop again
@@ -139,7 +139,7 @@ for i in 1 2 3; do
     see a 'flood-[0-9]{4}' "the flood, resumed $i times"
     first=$(screen a | grep -oE '^flood-[0-9]+$' | tail -1)
     flowing() { [ "$(screen a | grep -oE '^flood-[0-9]+$' | tail -1)" != "$first" ]; }
-    until_true "the flood has dried up" flowing
+    await "the flood has dried up" flowing
     keys a C-]
     left a "flood$i"
 done

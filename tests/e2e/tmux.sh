@@ -31,26 +31,15 @@ screen() { t capture-pane -p -t "$1:"; }
 history_of() { t capture-pane -p -S - -t "$1:"; }
 state() { t display-message -p -t "$1:" "#{$2}"; }
 
-# until_true WHAT COMMAND…: waits until the command succeeds.
-until_true() {
-    local end=$((SECONDS + 40))
-    until "${@:2}"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            fail "$1"
-            return 1
-        fi
-        sleep 0.02
-    done
-}
 shows() { screen "$1" | grep -qE -- "$2"; }
 showed() { history_of "$1" | grep -qE -- "$2"; }
-see() { until_true "$3: no '$2' in pane $1" shows "$1" "$2" || screen "$1"; } # PANE REGEX WHAT
+see() { await "$3: no '$2' in pane $1" shows "$1" "$2" || screen "$1"; } # PANE REGEX WHAT
 gone() { ! shows "$1" "$2"; }
 
 # resize PANE COLUMNS ROWS: tmux tells the program of it later.
 resize() {
     t resize-window -t "$1:" -x "$2" -y "$3"
-    until_true "pane $1 has another size" has_size "$1" "$3 $2"
+    await "pane $1 has another size" has_size "$1" "$3 $2"
 }
 has_size() { [ "$(stty -F "$(state "$1" pane_tty)" size)" = "$2" ]; }
 
@@ -59,7 +48,7 @@ wiped() {
     keys "$1" C-l
     t clear-history -t "$1:"
     t send-keys -t "$1:" -l 'clear' && keys "$1" Enter
-    until_true "pane $1 is not clear" gone "$1" 'clear|[a-z]{3}-'
+    await "pane $1 is not clear" gone "$1" 'clear|[a-z]{3}-'
     t clear-history -t "$1:"
 }
 
